@@ -1,0 +1,165 @@
+"""The records that flow between the stages: Clip -> Features -> Batch -> Prediction.
+
+Knows: names, shapes and units. Does not know: files, models, prompts. Needs no torch at run time.
+Shape letters are listed once, in ``emotion_llama/model/__init__.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Modality = Literal["global", "local", "temporal", "audio", "text"]
+"""The four encoder roles of the paper's figure, and the transcript."""
+
+MODALITIES: tuple[Modality, ...] = ("global", "local", "temporal", "audio", "text")
+
+Task = Literal["emotion", "reason"]
+"""What is asked: name the emotion, or explain it."""
+
+SCHEMA_VERSION = "1"
+"""Version of the JSON form of `Prediction`; it changes when a name or a meaning does."""
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """The main person's face through the sampled frames of a clip."""
+
+    crops: NDArray[np.uint8]
+    """aligned face crops in time order, RGB, [t x h x w x 3]; at least one"""
+    times_s: NDArray[np.float64]
+    """presentation time of each crop in seconds, [t]"""
+    boxes: NDArray[np.float32]
+    """left, top, width, height in pixels of the frame, [t x 4]"""
+    coverage: float
+    """share of the looked-at frames in which the face was found, 0 to 1"""
+    producer: str
+    """name and version of what found the face"""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What was read from one file (or given as text): the input of the encoders."""
+
+    clip_id: str
+    kind: Literal["video", "image", "audio", "text"]
+    path: Path | None = None
+    duration_s: float | None = None
+    waveform: NDArray[np.float32] | None = None
+    """mono sound in [-1, 1] at ``sample_rate_hz``, [w]"""
+    sample_rate_hz: int = 16000
+    frames: NDArray[np.uint8] | None = None
+    """frames sampled evenly over the clip, upright, RGB, [t x h x w x 3]"""
+    frame_times_s: NDArray[np.float64] | None = None
+    """presentation time of each frame in seconds, [t]"""
+    key_frame: NDArray[np.uint8] | None = None
+    """the frame that the global encoder sees, RGB, [h x w x 3]"""
+    key_frame_s: float | None = None
+    faces: FaceTrack | None = None
+    transcript: str | None = None
+    missing: Mapping[Modality, str] = field(default_factory=dict)
+    """modality -> why it is not there; every absent modality is named"""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Features:
+    """Encoder outputs of one clip; a missing modality is ``None``, never zeros."""
+
+    patches: "torch.Tensor | None" = None
+    """global encoder, patch tokens of the key frame in raster order, [p x e]"""
+    class_token: "torch.Tensor | None" = None
+    """global encoder, class token of the key frame, [e]"""
+    local: "torch.Tensor | None" = None
+    """local encoder, face crops averaged over time, [e]"""
+    temporal: "torch.Tensor | None" = None
+    """temporal encoder, face motion, [e]"""
+    audio: "torch.Tensor | None" = None
+    """audio encoder, speech averaged over time, [e]"""
+    missing: Mapping[Modality, str] = field(default_factory=dict)
+    """modality -> why it is ``None``"""
+
+    def __post_init__(self) -> None:
+        if (self.patches is None) != (self.class_token is None):
+            msg = (
+                "patches and class_token come from one picture: expected both or neither, found "
+                f"{'only patches' if self.class_token is None else 'only class_token'}"
+            )
+            raise ValueError(msg)
+
+    @property
+    def present(self) -> tuple[Modality, ...]:
+        """Encoder roles that have a feature, in the order of `MODALITIES`."""
+        values = {
+            "global": self.patches,
+            "local": self.local,
+            "temporal": self.temporal,
+            "audio": self.audio,
+        }
+        return tuple(m for m in MODALITIES if values.get(m) is not None)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question about one clip: what the prompt is rendered from."""
+
+    task: Task
+    transcript: str | None = None
+    question: str | None = None
+    """wording of the question; ``None`` takes the task's default from ``prompt.py``"""
+    labels: tuple[str, ...] | None = None
+    """labels to offer, in this order; ``None`` takes the model's own list"""
+    answer: str | None = None
+    """training target"""
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One measured statement that supports or contradicts an answer."""
+
+    modality: Modality
+    statement: str
+    value: float | None
+    start_s: float | None
+    end_s: float | None
+    producer: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one clip. Field names are the JSON names."""
+
+    clip: str
+    label: str | None
+    """the most probable offered label; with greedy decoding the parsed answer, ``None`` if unparsed"""
+    probabilities: Mapping[str, float]
+    """one value per offered label, in the offered order; they add up to 1"""
+    reason: str
+    modalities: tuple[Modality, ...]
+    """modalities that the answer used"""
+    missing: Mapping[Modality, str]
+    """modalities that it did not use, with the reason"""
+    confidence: float
+    """probability of the most probable label"""
+    unsure: bool
+    unsure_rule: str
+    """the rule behind ``unsure``, in words"""
+    valence: float | None
+    """sum of probability x sign of each label (`emotion_llama.labels.VALENCE`), -1 to 1"""
+    key_frame_s: float | None
+    evidence: tuple[Evidence, ...]
+    warnings: tuple[str, ...]
+    timings_s: Mapping[str, float]
+    preset: str
+    schema_version: str = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python values that ``json.dumps`` accepts."""
+        return asdict(self)
