@@ -1,0 +1,87 @@
+"""Settings of a run, checked when they are made: a wrong value or an unknown name is an error.
+
+Knows: every setting, its unit and its default. Does not know: how a setting is carried out.
+"""
+
+import re
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class FramePolicy(NamedTuple):
+    """A key-frame policy, taken apart."""
+
+    name: Literal["first", "middle", "uniform"]
+    num_frames: int
+    """frames that the policy chooses; 1 but for ``uniform``"""
+
+
+def parse_frame_policy(policy: str) -> FramePolicy:
+    """Read a key-frame policy from its written form.
+
+    Args:
+        policy: ``first``, ``middle`` or ``uniform:n`` with n of at least 1
+
+    Raises:
+        ValueError: another form, or ``peak``, which needs action units
+    """
+    if policy == "first":
+        return FramePolicy("first", 1)
+    if policy == "middle":
+        return FramePolicy("middle", 1)
+    uniform = re.fullmatch(r"uniform:([1-9][0-9]{0,3})", policy)
+    if uniform:
+        return FramePolicy("uniform", int(uniform[1]))
+    works_now = "choose 'first', 'middle' or 'uniform:n' with n from 1 to 9999"
+    if policy == "peak":
+        msg = (
+            "key_frame='peak' takes the frame with the strongest facial action units, and this "
+            f"version does not measure action units yet; {works_now}"
+        )
+        raise ValueError(msg)
+    msg = f"key_frame={policy!r} is no key-frame policy; {works_now}"
+    raise ValueError(msg)
+
+
+def _checked_policy(policy: str) -> str:
+    parse_frame_policy(policy)
+    return policy
+
+
+class MediaConfig(BaseModel):
+    """How a file becomes a `Clip`: sampling of sound and frames, and where the face comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    sample_rate_hz: int = Field(default=16000, ge=1000, le=192_000)
+    """Samples per second of the mono waveform; speech encoders are trained at 16 kHz."""
+
+    frames_per_second: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    """Frames kept per second of picture, spread evenly over the presentation time."""
+
+    max_frames: int = Field(default=64, ge=1)
+    """Most frames kept of one clip; a longer clip is sampled more thinly over its whole length."""
+
+    max_frame_px: int = Field(default=1280, ge=16)
+    """Longest side of a kept frame in pixels; a larger frame is shrunk, which bounds the memory."""
+
+    min_audio_s: float = Field(default=0.025, gt=0, allow_inf_nan=False)
+    """Shortest usable sound in seconds: one analysis window of the speech encoders."""
+
+    max_duration_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds of sound to keep from the start; ``None`` keeps all. Frames are not affected."""
+
+    key_frame: Annotated[str, AfterValidator(_checked_policy)] = "middle"
+    """The frame that the global encoder sees: ``first``, ``middle``, or ``uniform:n``.
+
+    ``uniform:n`` samples exactly n frames, one from the middle of each of n equal parts of the
+    clip, in place of ``frames_per_second`` and ``max_frames``; the middle one is the key frame.
+    """
+
+    face_source: Literal["detect", "whole-frame"] = "detect"
+    """``detect`` looks for a face; ``whole-frame`` is the user's statement that every picture is a
+    face crop already, as in data sets of face crops."""
+
+    face_crop_size: int = Field(default=112, ge=16)
+    """Side of the square face crop in pixels."""

@@ -1,0 +1,164 @@
+"""Written source -> what is said: plain text, subtitle files and tables of sentences.
+
+Knows: .txt, .srt, .vtt, .csv and .tsv. Does not know: sound, speech recognition, prompts.
+A `str` is the text itself, a `Path` is a file; nothing is looked for beside a clip.
+"""
+
+import csv
+import html
+import io
+import re
+from pathlib import Path
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from emotion_llama.media.container import require_file
+from emotion_llama.media.error import MediaError
+
+TABLE_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+_TIMING = re.compile(r"^\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}\s*-->\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
+_VTT_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
+
+
+class TranscriptRow(BaseModel):
+    """One row of a transcript table."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
+
+    name: str
+    sentence: str = Field(validation_alias=AliasChoices("sentence", "sentence_en"))
+
+
+def read_transcript(source: str | Path, clip_id: str | None = None) -> str:
+    """Give what is said, in one line.
+
+    Args:
+        source: the text itself (`str`), or a .txt, .srt, .vtt, .csv or .tsv file (`Path`)
+        clip_id: the row's name, for a table with columns ``name`` and ``sentence`` (or
+            ``sentence_en``, used where there is no ``sentence``)
+
+    Raises:
+        MediaError: the file cannot be read, is of another kind, or has no row for the clip
+    """
+    if isinstance(source, str):
+        return _one_line(source)
+    ending = source.suffix.lower()
+    if ending == ".txt":
+        return _one_line(_text_of(source))
+    if ending in {".srt", ".vtt"}:
+        return _subtitles(source)
+    if ending in TABLE_DELIMITERS:
+        return _table_sentence(source, clip_id)
+    raise MediaError(
+        source,
+        found=f"the ending {source.suffix!r}",
+        expected="a transcript in .txt, .srt, .vtt, .csv or .tsv",
+        next_step="rename it, or give the text itself",
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _text_of(path: Path) -> str:
+    """Read a UTF-8 file, with or without a byte-order mark."""
+    require_file(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MediaError(
+            path,
+            found=f"bytes that are not UTF-8 (at byte {error.start})",
+            expected="text in UTF-8",
+            next_step="save it again with the encoding UTF-8",
+        ) from error
+    if "\0" in text:
+        raise MediaError(
+            path,
+            found="binary content",
+            expected="text in UTF-8",
+            next_step="check that this is the transcript",
+        )
+    return text
+
+
+def _subtitles(path: Path) -> str:
+    """Join the lines of all cues; cue names, times, settings, notes and styling are left out."""
+    text = _text_of(path).replace("\r\n", "\n").replace("\r", "\n")
+    blocks = re.split(r"\n[ \t]*\n", text.strip("\n"))
+    spoken: list[str] = []
+    num_cues = 0
+    for block in blocks:
+        lines = block.split("\n")
+        if _VTT_BLOCK.match(lines[0]):
+            continue
+        timing = next((i for i, line in enumerate(lines) if _TIMING.match(line)), None)
+        if timing is None:
+            # a blank line inside a cue: its second half has no times of its own
+            if num_cues:
+                spoken += lines
+            continue
+        num_cues += 1
+        spoken += lines[timing + 1 :]
+    if num_cues == 0:
+        raise MediaError(
+            path,
+            found="no subtitle with times",
+            expected="cues such as '00:00:01,000 --> 00:00:02,000' with text below",
+            next_step="rename plain text to .txt",
+        )
+    return _one_line(html.unescape(_TAG.sub("", "\n".join(spoken))))
+
+
+def _table_sentence(path: Path, clip_id: str | None) -> str:
+    """Find a clip's sentence in a table; names are compared as written, never as numbers."""
+    if clip_id is None:
+        raise MediaError(
+            path,
+            found="a table and no clip id",
+            expected="the name of a row",
+            next_step="give the clip id",
+        )
+    found = {row.sentence for row in _table_rows(path) if row.name == clip_id}
+    if len(found) != 1:
+        raise MediaError(
+            path,
+            found=f"{len(found)} different sentences for the name {clip_id!r}",
+            expected="one",
+            next_step=f"mend the rows named {clip_id!r}",
+        )
+    return _one_line(found.pop())
+
+
+def _table_rows(path: Path) -> list[TranscriptRow]:
+    lines = io.StringIO(_text_of(path), newline="")
+    try:
+        reader = csv.DictReader(lines, delimiter=TABLE_DELIMITERS[path.suffix.lower()], strict=True)
+        rows = [{(name or "").strip(): value for name, value in row.items()} for row in reader]
+        columns = [name.strip() for name in reader.fieldnames or []]
+    except csv.Error as error:
+        raise MediaError(
+            path,
+            found=f"a table that does not parse ({error})",
+            expected="rows with one name and one sentence",
+            next_step="save it again as CSV or TSV",
+        ) from error
+    if "name" not in columns or not {"sentence", "sentence_en"}.intersection(columns):
+        raise MediaError(
+            path,
+            found=f"the columns {columns}",
+            expected="the columns name and sentence (or sentence_en)",
+            next_step="rename the columns",
+        )
+    try:
+        return [TranscriptRow.model_validate(row) for row in rows]
+    except ValidationError as error:
+        raise MediaError(
+            path,
+            found=f"a row without a name or sentence ({error.errors()[0]['input']!r})",
+            expected="a name and a sentence in every row",
+            next_step="mend that row",
+        ) from error
