@@ -1,0 +1,370 @@
+"""Train the small Llama of the `mini` preset, and its tokenizer, on short English text.
+
+    python tools/train_mini_language_model.py --data DIR --out DIR
+
+Knows: what the language model reads. Does not know: encoders, projections, LoRA. It learns English
+utterances (MELD and GoEmotions train splits), the prompt form, to name the emotion of an utterance,
+and sentences of `mini_sentences`. Continues where it stopped; the dev splits only measure it.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mini_corpus import Utterance, read_goemotions, read_meld, vary_spelling
+from mini_sentences import (
+    WordsEvidence,
+    clause,
+    compose_reason,
+    find_cue,
+    random_evidence,
+    random_sentence,
+)
+from numpy.typing import NDArray
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
+
+from emotion_llama.labels import MERR, MINI
+from emotion_llama.prompt import (
+    FEATURE_MARK,
+    REASON_QUESTIONS,
+    VIDEO_MARK,
+    render,
+    split_at_marks,
+)
+from emotion_llama.records import Sample
+
+VOCABULARY_SIZE = 2048
+SPECIAL_PIECES = ("<unk>", "<s>", "</s>", "<pad>")
+CONTEXT = 256
+BATCH = 16
+PEAK_LEARNING_RATE = 3e-3
+WARMUP_STEPS = 50
+SHORT_QUESTIONS = (
+    "Which emotion is it?",
+    "What does the person feel?",
+    "Name the emotion.",
+    "Which emotion label fits?",
+)
+
+
+def balanced(utterances: Sequence[Utterance], count: int, rng: random.Random) -> list[Utterance]:
+    """Draw utterances with a label; a label's share goes with the square root of its frequency."""
+    by_label: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        if utterance.label is not None:
+            by_label.setdefault(utterance.label, []).append(utterance)
+    labels = sorted(by_label)
+    weights = [math.sqrt(len(by_label[label])) for label in labels]
+    return [rng.choice(by_label[label]) for label in rng.choices(labels, weights, k=count)]
+
+
+def offered_labels(label: str, rng: random.Random) -> tuple[str, ...]:
+    """Draw a list of labels to offer, the true one among them, in random order."""
+    others = [other for other in (*MINI.labels, "worried", "doubt") if other != label]
+    offered = [label, *rng.sample(others, rng.randint(2, 7))]
+    rng.shuffle(offered)
+    return tuple(offered)
+
+
+def prompt_of(sample: Sample) -> str:
+    """Render a prompt with the defaults of the preset."""
+    return render(sample, labels=MINI.labels, reason_tag="reason")
+
+
+def emotion_document(utterance: Utterance, rng: random.Random) -> tuple[str, str]:
+    """Write prompt and answer that name the emotion of an utterance."""
+    assert utterance.label is not None
+    draw = rng.random()
+    wording = rng.choice(SHORT_QUESTIONS) if draw < 0.6 else None
+    offered = offered_labels(utterance.label, rng) if 0.6 <= draw < 0.8 else None
+    text = vary_spelling(utterance.text, rng)
+    return prompt_of(Sample("emotion", text, wording, offered)), utterance.label
+
+
+def reason_document(utterance: Utterance, rng: random.Random) -> tuple[str, str]:
+    """Write prompt and answer that explain the emotion of an utterance by its words."""
+    assert utterance.label is not None
+    words = WordsEvidence(utterance.label, find_cue(utterance.text, utterance.label))
+    answer = compose_reason(utterance.label, [words], rng)
+    wording = rng.choice((*REASON_QUESTIONS, None, None))
+    return prompt_of(Sample("reason", vary_spelling(utterance.text, rng), wording)), answer
+
+
+def evidence_document(rng: random.Random) -> tuple[str, str]:
+    """Write a prompt that states evidence in words, and the label that it speaks for."""
+    label = rng.choice(MINI.labels)
+    evidence = random_evidence(label, rng)
+    while all(not hasattr(piece, "label") or piece.label != label for piece in evidence):
+        evidence = random_evidence(label, rng)
+    stated = ". ".join(clause(piece, rng) for piece in evidence)
+    wording = f"{stated}. {rng.choice(SHORT_QUESTIONS)}"
+    return prompt_of(Sample("emotion", None, wording)), label
+
+
+def documents(
+    utterances: Sequence[Utterance], rng: random.Random
+) -> Iterator[tuple[str | None, str]]:
+    """Give one epoch of (prompt, answer) pairs, unshuffled; plain text has no prompt."""
+    meld = [u for u in utterances if u.source == "meld"]
+    for utterance in utterances:
+        yield None, vary_spelling(utterance.text, rng)
+    for utterance in balanced(utterances, 22_000, rng) + balanced(meld, 14_000, rng):
+        yield emotion_document(utterance, rng)
+    for utterance in balanced(utterances, 8_000, rng):
+        yield reason_document(utterance, rng)
+    for _ in range(5_000):
+        yield evidence_document(rng)
+    for _ in range(15_000):
+        yield None, random_sentence(rng)
+
+
+def train_tokenizer(texts: Sequence[str]) -> LlamaTokenizer:
+    """Learn a Llama tokenizer: byte-pair merges inside words, bytes for unknown characters.
+
+    The pieces are learned on words, each with its leading space as U+2581, so that no piece spans
+    two words; every label is then required to be one piece.
+
+    Raises:
+        ValueError: a label takes more than one piece; the texts hold it too rarely
+    """
+    learner = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True))
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=False),
+            pre_tokenizers.Split(
+                Regex("▁?[A-Za-z]+|▁?[0-9]|▁?[^A-Za-z0-9▁]+|▁"), behavior="removed", invert=True
+            ),
+        ]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[*SPECIAL_PIECES, *(f"<0x{byte:02X}>" for byte in range(256))],
+        limit_alphabet=100,
+        show_progress=False,
+    )
+    learner.train_from_iterator(texts, trainer)
+    learned = json.loads(learner.to_str())["model"]
+    tokenizer = LlamaTokenizer(
+        vocab=learned["vocab"],
+        merges=[tuple(pair) for pair in learned["merges"]],
+        pad_token="<pad>",
+    )
+    for label in {*MINI.labels}:
+        pieces = tokenizer.tokenize(label)
+        if pieces != [f"▁{label}"]:
+            msg = f"label {label!r} takes the pieces {pieces}; give it more weight in the texts"
+            raise ValueError(msg)
+    return tokenizer
+
+
+def encode_prompt(tokenizer: LlamaTokenizer, prompt: str) -> list[int]:
+    """Give the ids of a prompt without feature tokens, its text pieces tokenised one by one."""
+    pieces = [
+        piece
+        for piece in split_at_marks(prompt, "trained")
+        if piece not in (VIDEO_MARK, FEATURE_MARK)
+    ]
+    encoded = tokenizer(pieces, add_special_tokens=False)["input_ids"]
+    return [token for ids in encoded for token in ids]
+
+
+def encode(tokenizer: LlamaTokenizer, prompt: str | None, answer: str) -> list[int]:
+    """Give the ids of one document with ``<s>`` and ``</s>`` around it."""
+    start = [] if prompt is None else encode_prompt(tokenizer, prompt)
+    end = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    return [tokenizer.bos_token_id, *start, *end, tokenizer.eos_token_id]
+
+
+def token_stream(
+    tokenizer: LlamaTokenizer, utterances: Sequence[Utterance], count: int, seed: int
+) -> NDArray[np.int16]:
+    """Give `count` ids of shuffled documents, as many epochs as that takes."""
+    rng = random.Random(seed)
+    stream: list[int] = []
+    while len(stream) < count:
+        epoch = list(documents(utterances, rng))
+        rng.shuffle(epoch)
+        for prompt, answer in epoch:
+            stream.extend(encode(tokenizer, prompt, answer))
+    return np.array(stream[:count], dtype=np.int16)
+
+
+def build_model(tokenizer: LlamaTokenizer) -> LlamaForCausalLM:
+    """Build the language model: four layers of width 192, 2.2 million parameters."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY_SIZE,
+            hidden_size=192,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            num_attention_heads=6,
+            num_key_value_heads=6,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Give the rate of a step: linear warm-up, then half a cosine down to a twentieth."""
+    if step < WARMUP_STEPS:
+        return PEAK_LEARNING_RATE * (step + 1) / WARMUP_STEPS
+    progress = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
+    return PEAK_LEARNING_RATE * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def train(model: LlamaForCausalLM, stream: NDArray[np.int16], steps: int, state_path: Path) -> None:
+    """Train on consecutive windows of the stream; resume from `state_path` when it exists."""
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    plain = [p for p in model.parameters() if p.dim() <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
+        betas=(0.9, 0.95),
+    )
+    first = 0
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+        print(f"resumed at step {first}", flush=True)
+    model.train()
+    started = time.monotonic()
+    for step in range(first, steps):
+        start = step * BATCH * CONTEXT
+        window = stream[start : start + BATCH * CONTEXT].astype(np.int64)
+        ids = torch.from_numpy(window).view(BATCH, CONTEXT)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if (step + 1) % 25 == 0:
+            minutes = (time.monotonic() - started) / 60
+            print(f"step {step + 1}/{steps} loss {loss.item():.3f} {minutes:.1f} min", flush=True)
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step + 1,
+            }
+            torch.save(state, state_path)
+
+
+@torch.no_grad()
+def perplexity(
+    model: LlamaForCausalLM, tokenizer: LlamaTokenizer, pairs: Sequence[tuple[str | None, str]]
+) -> dict[str, float]:
+    """Measure how well the answers (or plain texts) are foretold.
+
+    Returns:
+        perplexity per token, bits per character, and the number of tokens
+    """
+    total = tokens = characters = 0.0
+    for prompt, answer in pairs:
+        ids = torch.tensor(encode(tokenizer, prompt, answer))
+        length = 1 if prompt is None else 1 + len(encode_prompt(tokenizer, prompt))
+        logits = model(input_ids=ids[None]).logits[0, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")[length - 1 :]
+        total += losses.sum().item()
+        tokens += len(losses)
+        characters += len(answer) + 1
+    return {
+        "perplexity": math.exp(total / tokens),
+        "bits_per_character": total / math.log(2) / characters,
+        "tokens": tokens,
+    }
+
+
+@torch.no_grad()
+def label_recall(
+    model: LlamaForCausalLM, tokenizer: LlamaTokenizer, utterances: Sequence[Utterance]
+) -> dict[str, float]:
+    """Measure accuracy and mean recall of the most probable of seven labels."""
+    labels = [label for label in MINI.labels if label != "contempt"]
+    ids = [tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in labels]
+    hits: dict[str, list[bool]] = {label: [] for label in labels}
+    for utterance in utterances:
+        prompt = prompt_of(Sample("emotion", utterance.text, None, tuple(labels)))
+        tokens = [tokenizer.bos_token_id, *encode_prompt(tokenizer, prompt)]
+        scores = model(input_ids=torch.tensor([tokens])).logits[0, -1, ids]
+        hits[str(utterance.label)].append(labels[int(scores.argmax())] == utterance.label)
+    everything = [hit for values in hits.values() for hit in values]
+    recalls = [np.mean(values) for values in hits.values() if values]
+    return {
+        "n": len(everything),
+        "accuracy": float(np.mean(everything)),
+        "mean_recall": float(np.mean(recalls)),
+    }
+
+
+def measure(
+    model: LlamaForCausalLM, tokenizer: LlamaTokenizer, data_dir: Path
+) -> dict[str, object]:
+    """Measure on the dev splits: 800 utterances of each set, drawn with a fixed seed."""
+    model.eval()
+    rng = random.Random(7)
+    figures: dict[str, object] = {}
+    for name, read in (("meld", read_meld), ("goemotions", read_goemotions)):
+        held_out = [u for u in read(data_dir, "dev") if u.label is not None]
+        drawn = rng.sample(held_out, min(800, len(held_out)))
+        reasons = [reason_document(u, rng) for u in drawn[:200]]
+        figures[name] = {
+            "text": perplexity(model, tokenizer, [(None, u.text) for u in drawn]),
+            "reason": perplexity(model, tokenizer, reasons),
+            "label": label_recall(model, tokenizer, drawn),
+        }
+    return figures
+
+
+def main() -> None:
+    """Train tokenizer and model, save both, and write what the dev splits say."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder with text/")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
+    parser.add_argument("--steps", type=int, default=1000, help="batches of 16 x 256 tokens")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+
+    utterances = read_meld(arguments.data, "train") + read_goemotions(arguments.data, "train")
+    if (out / "tokenizer.json").exists():
+        tokenizer = LlamaTokenizer.from_pretrained(out)
+    else:
+        rng = random.Random(arguments.seed)
+        sample = list(documents(utterances, rng))
+        texts = [text for pair in sample for text in pair if text is not None]
+        texts += [*MINI.labels, *MERR.labels] * 200
+        tokenizer = train_tokenizer(texts)
+        tokenizer.save_pretrained(out)
+    stream = token_stream(
+        tokenizer, utterances, arguments.steps * BATCH * CONTEXT, arguments.seed + 1
+    )
+    model = build_model(tokenizer)
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(stream)} tokens")
+    train(model, stream, arguments.steps, out / "state.pt")
+    model.save_pretrained(out)
+    figures = measure(model, tokenizer, arguments.data)
+    (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
