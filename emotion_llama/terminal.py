@@ -1,0 +1,259 @@
+"""How an answer and a coverage report look to a person in a terminal.
+
+Knows: rich, colours, widths, wording. Does not know: flags, files, models, exit codes.
+Everything that comes from a file is shown as plain text, never as markup or control codes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from emotion_llama.records import Evidence, Modality, Prediction
+
+__all__ = ["Waiting", "answer", "answer_line", "coverage_table", "printable"]
+
+COLOURS: Mapping[str, str] = {
+    "happy": "green",
+    "neutral": "white",
+    "surprise": "bright_magenta",
+    "angry": "bright_red",
+    "sad": "bright_blue",
+    "fear": "magenta",
+    "worried": "yellow",
+    "disgust": "bright_yellow",
+    "contempt": "bright_cyan",
+    "doubt": "cyan",
+}
+"""Colour of a label's block and bar; any other label is cyan."""
+
+MODALITY_WORDS: "Mapping[Modality, str]" = {
+    "global": "picture (global)",
+    "local": "face (local)",
+    "temporal": "movement (temporal)",
+    "audio": "voice (audio)",
+    "text": "words (text)",
+}
+"""What each encoder role looks or listens at, with the paper's name for it."""
+
+BAR_WIDTH = 32
+EIGHTHS = " ▏▎▍▌▋▊▉"
+"""Block characters that fill 0 to 7 eighths of a cell."""
+
+
+class CoverageGroup(Protocol):
+    """Tensors that had the same fate: where they came from and where they went."""
+
+    @property
+    def source(self) -> str:
+        """Name in the source file; empty for what was made anew."""
+
+    @property
+    def destination(self) -> str:
+        """Name in the written file; empty for what was left out."""
+
+    @property
+    def count(self) -> int:
+        """How many tensors the group stands for."""
+
+    @property
+    def status(self) -> str:
+        """What was done with them."""
+
+    @property
+    def note(self) -> str:
+        """Why."""
+
+
+def printable(text: str) -> str:
+    """Replace control codes and broken characters, which a file name may hold."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def answer(prediction: "Prediction", *, ascii_only: bool = False) -> RenderableType:
+    """Lay out one answer in full: label, bars, reason, modalities, warnings, timings."""
+    parts: list[RenderableType] = [
+        Text(printable(prediction.clip), style="bold", overflow="fold"),
+        headline(prediction),
+        Text(),
+    ]
+    if prediction.probabilities:
+        parts += [bars(prediction.probabilities, ascii_only=ascii_only), Text()]
+    if prediction.reason:
+        parts += [Padding(Text(prediction.reason), (0, 2)), Text()]
+    parts += [facts(prediction), Padding(timings(prediction), (0, 2))]
+    return Group(*parts)
+
+
+def answer_line(prediction: "Prediction") -> Text:
+    """Lay out one answer in one line, for long lists."""
+    line = Text()
+    label = prediction.label or "no label"
+    line.append(f"{label:<10}", style=f"bold {colour(prediction.label)}")
+    line.append(f"{prediction.confidence:>6.0%}  ")
+    line.append("unsure  " if prediction.unsure else "        ", style="yellow")
+    line.append(printable(prediction.clip))
+    if prediction.missing:
+        line.append(f"  without {', '.join(prediction.missing)}", style="dim")
+    return line
+
+
+def headline(prediction: "Prediction") -> Text:
+    """Give the label as a coloured block, its confidence, and the doubt in words."""
+    line = Text(" ")
+    if prediction.label is None:
+        line.append(" NO LABEL ", style="bold reverse")
+        line.append("  the answer names none, or more than one, of the offered labels")
+        return line
+    line.append(
+        f" {printable(prediction.label).upper()} ",
+        style=f"bold reverse {colour(prediction.label)}",
+    )
+    line.append(f"  {prediction.confidence:.0%}", style="bold")
+    if prediction.valence is not None:
+        line.append(f"   valence {prediction.valence:+.2f}", style="dim")
+    if prediction.unsure:
+        line.append("   unsure", style="bold yellow")
+        line.append(f": {prediction.unsure_rule}", style="yellow")
+    return line
+
+
+def bars(probabilities: Mapping[str, float], *, ascii_only: bool = False) -> Table:
+    """Draw one bar for each offered label, the most probable first."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(width=BAR_WIDTH, no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    for label, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        grid.add_row(
+            Text(f"  {printable(label)}"),
+            Text(bar(probability, ascii_only=ascii_only), style=colour(label)),
+            Text(f"{100 * probability:.1f} %"),
+        )
+    return grid
+
+
+def bar(share: float, *, ascii_only: bool = False) -> str:
+    """Draw a share between 0 and 1 as a bar, `BAR_WIDTH` cells at 1."""
+    eighths = round(min(max(share, 0.0), 1.0) * BAR_WIDTH * 8)
+    if ascii_only:
+        return "#" * round(eighths / 8)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (EIGHTHS[rest] if rest else "")
+
+
+def facts(prediction: "Prediction") -> Table:
+    """List what was used, what was missing and why, the evidence and the warnings."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    used = ", ".join(MODALITY_WORDS[m] for m in prediction.modalities) or "nothing"
+    grid.add_row("  used", Text(used))
+    for modality, why in prediction.missing.items():
+        grid.add_row("  missing", Text(f"{MODALITY_WORDS[modality]}: {why}"))
+    for item in prediction.evidence:
+        grid.add_row("  evidence", Text(evidence_words(item)))
+    for warning in prediction.warnings:
+        grid.add_row("  warning", Text(warning, style="yellow"))
+    return grid
+
+
+def evidence_words(item: "Evidence") -> str:
+    """Say one measured statement with its value, time span and producer."""
+    words = item.statement if item.value is None else f"{item.statement} ({item.value:.3g})"
+    if item.start_s is not None and item.end_s is not None:
+        words += f", {item.start_s:.1f} to {item.end_s:.1f} s"
+    return f"{words} [{item.modality}, {item.producer}]"
+
+
+def timings(prediction: "Prediction") -> Text:
+    """Give preset, key frame and the time of every stage in one dim line."""
+    parts = [f"preset {prediction.preset}"]
+    if prediction.key_frame_s is not None:
+        parts.append(f"key frame at {prediction.key_frame_s:.2f} s")
+    parts += [f"{stage} {seconds:.2f} s" for stage, seconds in prediction.timings_s.items()]
+    return Text(" | ".join(parts), style="dim")
+
+
+def colour(label: str | None) -> str:
+    """Give the colour of a label."""
+    return COLOURS.get(label or "", "cyan")
+
+
+def coverage_table(groups: Iterable[CoverageGroup]) -> Table:
+    """Lay out which source tensor became which tensor of the model, and which did not."""
+    table = Table(header_style="bold")
+    table.add_column("source", overflow="fold")
+    table.add_column("destination", overflow="fold")
+    table.add_column("tensors", justify="right")
+    table.add_column("status", no_wrap=True)
+    table.add_column("note", style="dim")
+    totals: Counter[str] = Counter()
+    for group in groups:
+        cells = (group.source, group.destination, str(group.count), group.status, group.note)
+        style = "" if group.status == "loaded" else "yellow"
+        table.add_row(*(Text(cell) for cell in cells), style=style)
+        totals[group.status] += group.count
+    table.caption = ", ".join(f"{count} {status}" for status, count in totals.items())
+    return table
+
+
+class Waiting:
+    """What stands on stderr while clips are read: a spinner, and a bar where there are several.
+
+    It is silent where stderr is no terminal. `pause` takes it off the screen while something else
+    is written, because stdout and stderr usually share one terminal.
+    """
+
+    def __init__(self, console: Console, words: str, total: int) -> None:
+        counting = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total > 1 else ()
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", style="dim"),
+            *counting,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            # A redirected stdout would send JSON lines to stderr.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self.task = self.progress.add_task(words, total=total)
+
+    def __enter__(self) -> "Waiting":
+        """Show it."""
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take it away, also after an error."""
+        self.pause()
+
+    def pause(self) -> None:
+        """Take it off the screen."""
+        self.progress.stop()
+
+    def advance(self) -> None:
+        """Count one more clip and show it again."""
+        self.progress.advance(self.task)
+        if not self.progress.finished:
+            self.progress.start()

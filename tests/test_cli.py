@@ -1,0 +1,356 @@
+"""The command line over a stub predictor: streams, forms, files and exit codes."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from emotion_llama import cli, terminal
+from emotion_llama.labels import LabelSet
+from emotion_llama.predict import ClipFailure
+from emotion_llama.records import Evidence, Prediction
+
+BROKEN = "broken"
+NOTICE = "The weights of stub may be used by tests only."
+
+
+def make_prediction(clip: str, **changes: object) -> Prediction:
+    """Give an answer with one value of every kind."""
+    values: dict[str, object] = {
+        "clip": clip,
+        "label": "happy",
+        "probabilities": {"neutral": 0.25, "happy": 0.7, "sad": 0.05},
+        "reason": "The corners of the mouth rise, and the voice is bright.",
+        "modalities": ("global", "local", "audio"),
+        "missing": {"temporal": "one frame only", "text": "no transcript was given"},
+        "confidence": 0.7,
+        "unsure": False,
+        "unsure_rule": "confidence below 0.5",
+        "valence": 0.65,
+        "key_frame_s": 0.52,
+        "evidence": (Evidence("audio", "the voice is high", 231.5, 0.0, 1.2, "prosody 1"),),
+        "warnings": ("the sound ends early",),
+        "timings_s": {"read": 0.12, "answer": 0.34},
+        "preset": "stub",
+    }
+    return Prediction(**{**values, **changes})  # type: ignore[arg-type]
+
+
+class StubPredictor:
+    """Answers every clip alike, fails for names with ``broken``, and notes what it was asked."""
+
+    notice: str | None = NOTICE
+
+    def __init__(self) -> None:
+        self.settings: dict[str, object] = {}
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.labels: LabelSet | None = None
+        self.stop_after: int | None = None
+
+    def load(self, preset: str, **settings: object) -> "StubPredictor":
+        """Stand in for ``Predictor.from_pretrained``."""
+        self.settings = {"preset": preset, **settings}
+        if preset == "absent":
+            msg = "no preset 'absent'"
+            raise ValueError(msg)
+        return self
+
+    def __call__(
+        self, path: Path | None, text: str | None = None, labels: LabelSet | None = None
+    ) -> Prediction:
+        """Answer one clip."""
+        if self.stop_after is not None and len(self.asked) >= self.stop_after:
+            raise KeyboardInterrupt
+        self.asked.append((None if path is None else path.name, text))
+        self.labels = labels
+        if path is not None and BROKEN in path.name:
+            msg = f"{path}: found noise; expected a picture;\nrecord it again"
+            raise ValueError(msg)
+        return make_prediction("text" if path is None else str(path))
+
+    def batch(
+        self,
+        paths: Sequence[Path],
+        texts: Iterable[str | None] | None = None,
+        labels: LabelSet | None = None,
+    ) -> Iterator[Prediction | ClipFailure]:
+        """Answer many clips."""
+        for path, text in zip(paths, texts or [None] * len(paths), strict=True):
+            try:
+                yield self(path, text=text, labels=labels)
+            except ValueError as error:
+                yield ClipFailure(str(path), str(error))
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> StubPredictor:
+    """Put a stub in the place of the predictor."""
+    predictor = StubPredictor()
+    monkeypatch.setattr("emotion_llama.predict.Predictor.from_pretrained", predictor.load)
+    return predictor
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder with three clips, one of them broken, among other files."""
+    root = tmp_path / "clips"
+    (root / "deep").mkdir(parents=True)
+    for name in ("b.MP4", "deep/a.wav", "deep/broken.mkv", "notes.txt", ".hidden.mp4"):
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def run(*arguments: object) -> Result:
+    """Run the command line in this process."""
+    environment = {"COLUMNS": "200", "NO_COLOR": "1"}
+    return CliRunner(env=environment).invoke(cli.app, [str(a) for a in arguments])
+
+
+def make_clip(folder: Path, name: str = "smile.mp4") -> Path:
+    path = folder / name
+    path.write_bytes(b"x")
+    return path
+
+
+def test_text_answer_names_label_bars_reason_and_absent_modalities(
+    stub: StubPredictor, tmp_path: Path
+) -> None:
+    result = run("predict", make_clip(tmp_path))
+    assert result.exit_code == 0, result.output
+    for words in ("HAPPY", "70%", "valence +0.65", "25.0 %", "corners of the mouth"):
+        assert words in result.stdout
+    assert "movement (temporal): one frame only" in result.stdout
+    assert "the sound ends early" in result.stdout
+    assert "the voice is high (232), 0.0 to 1.2 s" in result.stdout
+    assert "key frame at 0.52 s | read 0.12 s | answer 0.34 s" in result.stdout
+    assert "unsure" not in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr
+    assert result.stdout.index("70.0 %") < result.stdout.index("25.0 %"), "most probable first"
+
+
+def test_settings_reach_the_predictor_and_the_notice_is_said_once(
+    stub: StubPredictor, tmp_path: Path
+) -> None:
+    clips = (make_clip(tmp_path), make_clip(tmp_path, "frown.mp4"))
+    flags = ("--device", "cpu", "--dtype", "bfloat16", "--decision", "greedy")
+    modes = ("--prompt-mode", "published-eval", "--face-source", "whole-frame", "--json")
+    result = run("predict", *clips, "--preset", "other", *flags, *modes, "--labels", "sad,happy")
+    assert result.exit_code == 0, result.output
+    media = stub.settings.pop("media")
+    assert media.face_source == "whole-frame"  # type: ignore[attr-defined]
+    assert stub.settings == {
+        "preset": "other",
+        "device": "cpu",
+        "dtype": "bfloat16",
+        "decision": "greedy",
+        "prompt_mode": "published-eval",
+    }
+    assert stub.labels is not None
+    assert stub.labels.labels == ("sad", "happy")
+    assert result.stderr.count(NOTICE) == 1
+    assert NOTICE not in result.stdout
+
+
+def test_json_is_one_object_a_line_and_nothing_else(stub: StubPredictor, folder: Path) -> None:
+    result = run("predict", folder, "--json")
+    assert result.exit_code == 1
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["clip"] for row in rows] == [str(folder / "b.MP4"), str(folder / "deep/a.wav")]
+    assert rows[0] == json.loads(json.dumps(make_prediction(rows[0]["clip"]).to_dict()))
+
+
+def test_failures_are_listed_in_one_line_each(stub: StubPredictor, folder: Path) -> None:
+    result = run("predict", folder, folder / "absent.mp4", folder / "notes.txt", "--json")
+    assert result.exit_code == 1
+    assert "2 of 5 have no answer" in result.stderr
+    broken = folder / "deep/broken.mkv"
+    assert f"  {broken}: found noise; expected a picture; record it again\n" in result.stderr
+    assert f"{folder / 'absent.mp4'}: no such file" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_csv_is_a_flat_table(stub: StubPredictor, folder: Path) -> None:
+    result = run("predict", folder / "b.MP4", folder / "deep/a.wav", "--csv")
+    assert result.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(rows) == 2
+    columns = "clip label confidence unsure valence reason p_neutral p_happy p_sad missing"
+    assert " ".join(rows[0]) == columns
+    assert rows[0]["p_happy"] == "0.7"
+    assert rows[0]["unsure"] == "false"
+    assert rows[0]["missing"] == "temporal: one frame only; text: no transcript was given"
+
+
+def test_many_clips_get_one_line_each(stub: StubPredictor, tmp_path: Path) -> None:
+    for number in range(cli.FULL_ANSWERS + 1):
+        make_clip(tmp_path, f"{number}.mp4")
+    result = run("predict", tmp_path)
+    lines = result.stdout.splitlines()
+    assert len(lines) == cli.FULL_ANSWERS + 1
+    assert all("happy" in line and ".mp4" in line for line in lines)
+
+
+def test_a_loop_of_links_ends_and_each_file_comes_once(stub: StubPredictor, folder: Path) -> None:
+    (folder / "deep" / "loop").symlink_to(folder, target_is_directory=True)
+    result = run("predict", folder, folder / "b.MP4", "--json")
+    assert [name for name, _ in stub.asked] == ["b.MP4", "a.wav", "broken.mkv"]
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_folder_without_media_and_named_pipe_are_failures(
+    stub: StubPredictor, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run("predict", empty, pipe)
+    assert result.exit_code == 1
+    assert "no media file in this folder" in result.stderr
+    assert "not a regular file" in result.stderr
+    assert stub.settings == {}, "no weights are loaded when no clip is left"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name a clip or a folder"),
+        (("CLIP", "--json", "--csv"), "exclude each other"),
+        (("CLIP", "--colour"), "No such option"),
+        (("CLIP", "--labels", "merrr"), "no label set"),
+        (("CLIP", "--labels", "sad,sad"), "repeats"),
+        (("CLIP", "--decision", "guess"), "guess"),
+        (("CLIP", "--text", "absent.srt"), "there is no file"),
+        (("CLIP", "-o", "absent/out.json"), "there is no folder"),
+        (("CLIP", "-o", "out.xlsx"), "names no form"),
+        (("CLIP", "--preset", "absent"), "no preset 'absent'"),
+    ],
+)
+def test_wrong_commands_exit_2(
+    stub: StubPredictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    make_clip(tmp_path, "CLIP")
+    monkeypatch.chdir(tmp_path)
+    result = run("predict", *arguments)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.stderr.split())
+    assert result.stdout == ""
+    assert stub.asked == []
+
+
+@pytest.mark.parametrize("name", ["sm íle 😀.mp4", "笑.mp4", "[bold]x.mp4", "a\nb\x1b[31m.mp4"])
+def test_names_of_any_kind(stub: StubPredictor, tmp_path: Path, name: str) -> None:
+    clip = make_clip(tmp_path, name)
+    shown = run("predict", clip)
+    assert shown.exit_code == 0, shown.output
+    assert terminal.printable(name) in shown.stdout.replace("\n", "")
+    assert "\x1b" not in shown.stdout
+    exact = run("predict", clip, "--json")
+    assert json.loads(exact.stdout)["clip"] == str(clip)
+
+
+def test_a_name_that_is_no_unicode(stub: StubPredictor, tmp_path: Path) -> None:
+    try:
+        clip = make_clip(tmp_path, os.fsdecode(b"caf\xe9.mp4"))
+    except OSError:
+        pytest.skip("this file system takes only unicode names")
+    output = tmp_path / "out.jsonl"
+    result = run("predict", tmp_path, "-o", output)
+    assert result.exit_code == 0, result.output
+    assert json.loads(output.read_text("utf-8"))["clip"] == str(clip)
+
+
+def test_output_file_keeps_its_lines_and_is_not_destroyed(
+    stub: StubPredictor, folder: Path
+) -> None:
+    output = folder.parent / "out.jsonl"
+    first = run("predict", folder / "b.MP4", "--output", output)
+    assert (first.exit_code, first.stdout) == (0, "")
+    assert f"wrote {output}" in first.stderr
+    before = output.read_text("utf-8")
+    assert json.loads(before)["label"] == "happy"
+    second = run("predict", folder / "b.MP4", "--output", output)
+    assert second.exit_code == 2
+    assert "--overwrite" in second.stderr
+    assert output.read_text("utf-8") == before
+    third = run("predict", folder / "b.MP4", "--output", output, "--csv", "--overwrite")
+    assert third.exit_code == 0
+    assert output.read_text("utf-8").startswith("clip,label")
+
+
+def test_stopping_keeps_what_is_written_and_says_how_much(
+    stub: StubPredictor, folder: Path
+) -> None:
+    stub.stop_after = 1
+    output = folder.parent / "out.jsonl"
+    result = run("predict", folder, "--output", output)
+    assert result.exit_code == 130
+    assert "stopped: 1 of 3 clips are done" in result.stderr
+    assert len(output.read_text("utf-8").splitlines()) == 1
+
+
+def test_text_from_subtitles(stub: StubPredictor, tmp_path: Path) -> None:
+    subtitles = tmp_path / "talk.srt"
+    subtitles.write_text(
+        "1\n00:00:00,000 --> 00:00:01,000\nWhat a\n\n2\n00:00:01,000 --> 00:00:02,000\nday!\n"
+    )
+    result = run("predict", make_clip(tmp_path), "--text", subtitles)
+    assert result.exit_code == 0, result.output
+    assert stub.asked == [("smile.mp4", "What a day!")]
+
+
+def test_text_from_a_table_goes_to_its_clip(stub: StubPredictor, folder: Path) -> None:
+    table = folder / "said.csv"
+    table.write_text("name,sentence\na,Hello.\nb,Go away.\n")
+    result = run("predict", folder, "--text", table, "--json")
+    assert stub.asked == [("b.MP4", "Go away."), ("a.wav", "Hello.")]
+    assert result.exit_code == 1
+    assert "'broken'" in result.stderr, "the clip that the table lacks is named"
+
+
+def test_one_sentence_for_several_clips_is_noted(stub: StubPredictor, folder: Path) -> None:
+    result = run("predict", folder / "b.MP4", folder / "deep/a.wav", "--text", "Hello.")
+    assert [text for _, text in stub.asked] == ["Hello.", "Hello."]
+    assert "the same --text goes with all 2 clips" in result.stderr
+
+
+def test_text_alone_is_judged(stub: StubPredictor) -> None:
+    sentence = "I passed. " * 100  # longer than any file name
+    result = run("predict", "--text", sentence, "--json")
+    assert result.exit_code == 0, result.output
+    assert stub.asked == [(None, sentence.strip())]
+    assert json.loads(result.stdout)["clip"] == "text"
+
+
+def test_debug_shows_the_traceback(stub: StubPredictor, folder: Path) -> None:
+    result = run("predict", folder / "deep/broken.mkv", "--debug")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+
+
+def test_unsure_and_unparsed_answers_say_so() -> None:
+    unsure = terminal.headline(make_prediction("a", unsure=True)).plain
+    assert "unsure: confidence below 0.5" in unsure
+    unparsed = terminal.headline(make_prediction("a", label=None)).plain
+    assert "NO LABEL" in unparsed
+
+
+@pytest.mark.parametrize(("share", "cells"), [(0.0, 0), (0.5, 16), (1.0, 32), (7.0, 32), (-1.0, 0)])
+def test_bar_length(share: float, cells: int) -> None:
+    assert terminal.bar(share) == "█" * cells
+    assert terminal.bar(share, ascii_only=True) == "#" * cells
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("emotion-llama ")
