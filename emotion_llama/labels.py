@@ -5,7 +5,7 @@ An answer that names no label, or more than one, is ``None``; nothing is ever ma
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 ALIASES: Mapping[str, str] = {
@@ -23,7 +23,7 @@ ALIASES: Mapping[str, str] = {
     "worry": "worried",
     "doubtful": "doubt",
 }
-"""Other written forms of a label. A form counts only where its target is one of the offered labels."""
+"""Other written forms of a label; a form counts only where its target is on offer."""
 
 VALENCE: Mapping[str, float] = {
     "happy": 1.0,
@@ -61,7 +61,7 @@ class LabelSet:
             )
             raise ValueError(msg)
 
-    def __iter__(self) -> "Iterable[str]":  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:
         return iter(self.labels)
 
     def __len__(self) -> int:

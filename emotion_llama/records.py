@@ -138,7 +138,7 @@ class Prediction:
 
     clip: str
     label: str | None
-    """the most probable offered label; with greedy decoding the parsed answer, ``None`` if unparsed"""
+    """the most probable offered label; with greedy decoding the parsed answer or ``None``"""
     probabilities: Mapping[str, float]
     """one value per offered label, in the offered order; they add up to 1"""
     reason: str

@@ -164,3 +164,17 @@ def noise_film(make_film: FilmMaker) -> Path:
         sounds=[sine(2.0, 16000)],
         container_options={"movflags": "faststart"},
     )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the worst case of every parity measure, from all processes of the run."""
+    rows = dict.fromkeys(
+        tuple(value)
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        for name, value in report.user_properties
+        if name == "parity"
+    )
+    if rows:
+        terminalreporter.section("parity with the published architecture (fp32, held to 1e-5)")
+        for measure, worst in rows:
+            terminalreporter.write_line(f"{measure:<55} worst {worst:.1e}")

@@ -13,7 +13,7 @@ from transformers.configuration_utils import SubConfigSpec
 from emotion_llama.labels import MERR
 
 
-@strict  # type: ignore[untyped-decorator]
+@strict
 class EmotionLlamaConfig(PreTrainedConfig):
     """Configuration of `EmotionLlama`. Defaults are the published sizes (docs/published-model.md).
 
@@ -38,7 +38,7 @@ class EmotionLlamaConfig(PreTrainedConfig):
         ),
     }
 
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    text_config: Any = None
 
     patch_dim: int = 1408
     num_patches: int = 1024

@@ -60,9 +60,7 @@ class EmotionLlama(PreTrainedModel):
             parameter.requires_grad = id(parameter) in trainable
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls, folder: str | Path, *args: Any, **kwargs: Any
-    ) -> "EmotionLlama":
+    def from_pretrained(cls, folder: str | Path, *args: Any, **kwargs: Any) -> Any:
         """Load a saved model; every tensor of the model must be in the files and the reverse.
 
         Takes the keyword arguments of ``PreTrainedModel.from_pretrained`` (``dtype``,
@@ -192,7 +190,7 @@ class EmotionLlama(PreTrainedModel):
         return output
 
     @torch.no_grad()
-    def generate(  # type: ignore[override]
+    def generate(
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
@@ -246,7 +244,7 @@ class EmotionLlama(PreTrainedModel):
         )
         first = prefill.logits[:, -1].float().log_softmax(-1)  # [b x v]
         ids, mask = _pad_answers(answers, first.device)  # [a x l]
-        scores = first[:, ids[:, 0]]  # [b x a]
+        scores: torch.Tensor = first[:, ids[:, 0]]  # [b x a]
         if ids.shape[1] > 1:
             rest = self._score_rest(prefill.past_key_values, attention_mask, ids, mask)
             scores = scores + rest
@@ -270,7 +268,7 @@ class EmotionLlama(PreTrainedModel):
         ).logits  # [ba x l-1 x v]
         targets = ids[:, 1:].repeat(batch, 1).unsqueeze(-1)  # [ba x l-1 x 1]
         chosen = logits.float().log_softmax(-1).gather(-1, targets).squeeze(-1)
-        total = (chosen * mask[:, 1:].repeat(batch, 1)).sum(-1)  # [ba]
+        total: torch.Tensor = (chosen * mask[:, 1:].repeat(batch, 1)).sum(-1)  # [ba]
         return total.view(batch, count)
 
     @staticmethod

@@ -34,7 +34,7 @@ IGNORED_LABEL = -100
 _TEXT = 0
 
 
-class EmotionLlamaProcessor(ProcessorMixin):  # type: ignore[misc]
+class EmotionLlamaProcessor(ProcessorMixin):
     """Tokenizer plus the layout rules of a checkpoint's configuration.
 
     Args:
@@ -64,7 +64,7 @@ class EmotionLlamaProcessor(ProcessorMixin):  # type: ignore[misc]
         self.chat_template = None
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls, folder: str | Path, prompt_mode: PromptMode = "trained", **kwargs: Any
     ) -> "EmotionLlamaProcessor":
         """Load tokenizer and configuration from a folder or a hub id."""
@@ -74,7 +74,7 @@ class EmotionLlamaProcessor(ProcessorMixin):  # type: ignore[misc]
             prompt_mode,
         )
 
-    def save_pretrained(self, folder: str | Path, **kwargs: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, folder: str | Path, **kwargs: Any) -> None:
         """Write tokenizer and configuration; nothing else belongs to the processor."""
         self.tokenizer.save_pretrained(folder, **kwargs)
         self.config.save_pretrained(folder, **kwargs)

@@ -53,7 +53,7 @@ class ModalityProjector(nn.Module):
             features: by name of `TOKEN_KINDS`: ``patches`` [b x p x e], the others [b x e]
 
         Returns:
-            by the same names: ``patches`` [b x p/4 x d] (for four patches a token), others [b x 1 x d]
+            by the same names: ``patches`` [b x p/4 x d] (four patches a token), others [b x 1 x d]
 
         Raises:
             ValueError: a feature has another width than its projection, or the patches do not
