@@ -1,0 +1,148 @@
+"""Frame -> boxes of faces with scores.
+
+Knows: the interface of a detector, and OpenCV's frontal-face cascade as the one that needs no
+weights. Does not know: time, identities, crops, files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """Where a face is in a frame."""
+
+    left: float
+    """pixels from the left edge of the frame; may lie outside it"""
+    top: float
+    """pixels from the upper edge of the frame; may lie outside it"""
+    width: float
+    height: float
+    score: float
+    """how sure the detector is; comparable only within one detector"""
+
+
+class FaceDetector(Protocol):
+    """What finds faces in a frame."""
+
+    @property
+    def name(self) -> str:
+        """What detects."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of the weights or the program."""
+        ...
+
+    def detect(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
+        """Find faces, best score first, in an RGB frame [h x w x 3]."""
+        ...
+
+
+class CascadeDetector:
+    """OpenCV's boosted cascade for frontal faces; misses profiles and strongly turned heads.
+
+    The score is the cascade's last-stage sum, above zero for every box.
+    """
+
+    CASCADE = "haarcascade_frontalface_alt2"
+    """Cascade file that OpenCV carries; the tree-based one gives the fewest false faces."""
+
+    WINDOW_PX = 20
+    """Side of the window that the cascade was trained on: no smaller face can be found."""
+
+    def __init__(
+        self, *, max_side_px: int = 480, min_face_px: int = 40, min_neighbors: int = 4
+    ) -> None:
+        """Load the cascade.
+
+        Args:
+            max_side_px: a frame is shrunk to this longest side before the search
+            min_face_px: smallest face side in the frame as given; in a frame shrunk so far that
+                this is under 20 px, the smallest face is 20 px of the shrunk frame
+            min_neighbors: overlapping hits that make a face
+
+        Raises:
+            ValueError: the installed OpenCV does not carry the cascade
+        """
+        self._cascade = _loaded_cascade(self.CASCADE)
+        self._max_side_px = max_side_px
+        self._min_face_px = min_face_px
+        self._min_neighbors = min_neighbors
+
+    @property
+    def name(self) -> str:
+        """The cascade's name."""
+        return f"opencv-{self.CASCADE}"
+
+    @property
+    def version(self) -> str:
+        """The version of OpenCV."""
+        return str(cv2.__version__)
+
+    def detect(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
+        """Find frontal faces, best score first.
+
+        1. Grey, shrunk by area, equalised. 2. Cascade. 3. Back to pixels of the frame.
+
+        Args:
+            frame: RGB, [h x w x 3]
+
+        Raises:
+            ValueError: another shape or type of frame
+        """
+        require_frame(frame)
+        height, width = frame.shape[:2]
+        scale = min(1.0, self._max_side_px / max(height, width))
+        grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)  # [h x w]
+        if scale < 1.0:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        min_side = max(self.WINDOW_PX, round(self._min_face_px * scale))
+        if min(grey.shape) < min_side:
+            return []
+        rectangles, _, scores = self._cascade.detectMultiScale3(
+            cv2.equalizeHist(grey),
+            scaleFactor=1.1,
+            minNeighbors=self._min_neighbors,
+            minSize=(min_side, min_side),
+            outputRejectLevels=True,
+        )
+        found = np.asarray(rectangles, dtype=np.float64).reshape(-1, 4) / scale  # [faces x 4]
+        boxes = [
+            FaceBox(left, top, wide, high, float(score))
+            for (left, top, wide, high), score in zip(found.tolist(), np.ravel(scores), strict=True)
+        ]
+        return sorted(boxes, key=lambda box: (-box.score, box.left, box.top))
+
+
+def _loaded_cascade(name: str) -> Any:
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
+    path = Path(folder) / f"{name}.xml"
+    if not path.is_file():
+        msg = (
+            f"found no {name} in OpenCV {cv2.__version__}, expected it beside cv2; "
+            "install opencv-python-headless 4.x"
+        )
+        raise ValueError(msg)
+    return cv2.CascadeClassifier(str(path))
+
+
+def require_frame(frame: NDArray[np.uint8]) -> None:
+    """Check that an array is an RGB frame [h x w x 3] of bytes with at least one pixel.
+
+    Raises:
+        ValueError: it is not
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape or frame.dtype != np.uint8:
+        msg = (
+            f"found a frame of shape {frame.shape} and type {frame.dtype}, expected uint8 RGB "
+            "[h x w x 3] with at least one pixel; convert it first"
+        )
+        raise ValueError(msg)
