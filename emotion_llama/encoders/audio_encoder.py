@@ -5,6 +5,8 @@ Does not know: files, labels, class scores, or how the embedding is projected.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ SEGMENTS_PER_PASS = 64
 """Segments run through the network at once: bounds memory for long recordings."""
 
 
+@cache
 def mel_filters() -> Tensor:
     """Build triangular mel filters between `LOWEST_HZ` and `HIGHEST_HZ`.
 
@@ -91,9 +94,10 @@ def cut_segments(waveform: Tensor) -> Tensor:
 
 
 def normalize_log_mel(log_mel: Tensor) -> Tensor:
-    """Raise the floor, take off half the level and half the average spectrum, scale.
+    """Raise the floor, take off the level and half of the average spectrum, scale.
 
-    Only half of each is taken off: the rest still tells loud from soft and bright from dark.
+    Half of the spectrum's shape stays because it tells bright from dark voices; the other half
+    goes because microphones differ there too. The level depends on the recorder alone.
 
     Args:
         log_mel: natural-log mel energies, [b x 64 x t]
@@ -163,6 +167,11 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
             msg = f"channels has {len(channels)} entries; give four, one per convolution"
             raise ValueError(msg)
         self.output_dim = output_dim
+        self.settings: dict[str, Any] = {
+            "channels": list(channels),
+            "frame_width": frame_width,
+            "output_dim": output_dim,
+        }
         one, two, three, four = channels
         self.convolutions = nn.Sequential(
             _conv_block(1, one, (2, 2)),
@@ -183,10 +192,6 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
         self.pooling = AttentiveStatistics(frame_width, num_heads=2)
         self.embedding = nn.Linear(4 * frame_width, output_dim, bias=False)
         self.embedding_norm = nn.BatchNorm1d(output_dim)
-        self.mel_filters: Tensor
-        self.fft_window: Tensor
-        self.register_buffer("mel_filters", mel_filters(), persistent=False)
-        self.register_buffer("fft_window", torch.hann_window(WINDOW_SAMPLES), persistent=False)
 
     def log_mel(self, waveforms: Tensor) -> Tensor:
         """Give natural-log mel energies.
@@ -203,11 +208,12 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
             n_fft=FFT_SAMPLES,
             hop_length=HOP_SAMPLES,
             win_length=WINDOW_SAMPLES,
-            window=self.fft_window.float(),
+            window=torch.hann_window(WINDOW_SAMPLES, device=waveforms.device),
             return_complex=True,
         )
         power = spectrum.real.square() + spectrum.imag.square()
-        return torch.matmul(self.mel_filters.float(), power).clamp(min=1e-10).log()
+        # no buffer: a cast of the module to half precision must not round the filters
+        return torch.matmul(mel_filters().to(power.device), power).clamp(min=1e-10).log()
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Embed segments.
@@ -249,7 +255,7 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
         return torch.stack([part.mean(dim=0) for part in per_clip])
 
     def _on_device(self, waveform: NDArray[np.float32] | Tensor) -> Tensor:
-        sound = torch.as_tensor(waveform, dtype=torch.float32, device=self.mel_filters.device)
+        sound = torch.as_tensor(waveform, dtype=torch.float32, device=self.embedding.weight.device)
         if sound.ndim != 1 or sound.numel() == 0:
             msg = (
                 f"found a waveform of shape {tuple(sound.shape)}; "

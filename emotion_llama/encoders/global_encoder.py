@@ -10,10 +10,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from huggingface_hub import PyTorchModelHubMixin
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from transformers import Blip2VisionConfig, Blip2VisionModel
+
+from .residual_block import ResidualBlock
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -110,11 +113,6 @@ class EvaGlobalEncoder(nn.Module):
         tower.post_layernorm.eps = FINAL_NORM_EPS
         tower.train(mode=False)
         self.tower = tower
-        mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
-        self.pixel_mean: Tensor
-        self.pixel_std: Tensor
-        self.register_buffer("pixel_mean", mean[:, None, None], persistent=False)
-        self.register_buffer("pixel_std", std[:, None, None], persistent=False)
 
     @classmethod
     def from_pretrained(
@@ -150,8 +148,10 @@ class EvaGlobalEncoder(nn.Module):
 
     def preprocess(self, frames: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Resize and normalise RGB frames, each [h x w x 3], to [b x 3 x h x w] in fp32."""
-        pixels = resize_frames(frames, self.image_size).to(self.pixel_mean.device)
-        return (pixels - self.pixel_mean.float()) / self.pixel_std.float()
+        pixels = resize_frames(frames, self.image_size)
+        mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
+        normalized = (pixels - mean[:, None, None]) / std[:, None, None]
+        return normalized.to(self.tower.embeddings.class_embedding.device)
 
     @torch.no_grad()
     def encode(self, frames: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
@@ -178,3 +178,81 @@ class EvaGlobalEncoder(nn.Module):
         self.tower.train(mode=False)
         hidden = self.tower(pixel_values=pixel_values).last_hidden_state  # [b x (1 + p) x e]
         return hidden[:, 1:], hidden[:, 0]
+
+
+class SceneGlobalEncoder(nn.Module, PyTorchModelHubMixin):
+    """The small tower of the ``mini`` preset: 96 x 96 pixels to 16 patch tokens and a class token.
+
+    Convolutions turn the picture into a 4 x 4 grid; one transformer layer lets the class token and
+    the patches read each other. Four consecutive patches are one row of the grid.
+    """
+
+    name = "scene"
+    version = "1"
+    image_size = 96
+    num_patches = 16
+
+    def __init__(self, widths: Sequence[int] = (24, 48, 96), patch_dim: int = 128) -> None:
+        super().__init__()
+        if len(widths) != 3:
+            msg = f"widths has {len(widths)} entries; give three: first convolution and two blocks"
+            raise ValueError(msg)
+        self.patch_dim = patch_dim
+        self.output_dim = patch_dim
+        self.settings: dict[str, Any] = {"widths": list(widths), "patch_dim": patch_dim}
+        first, second, third = widths
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            ResidualBlock(first, second, stride=2),
+            ResidualBlock(second, third, stride=2),
+            ResidualBlock(third, third, stride=1),
+        )
+        self.patch_projection = nn.Conv2d(third, patch_dim, kernel_size=3, stride=3)
+        self.class_embedding = nn.Parameter(torch.randn(1, 1, patch_dim) * 0.02)
+        self.position_embedding = nn.Parameter(torch.randn(1, 1 + 16, patch_dim) * 0.02)
+        self.mixing_norm = nn.LayerNorm(patch_dim)
+        self.mixing = nn.MultiheadAttention(patch_dim, num_heads=4, batch_first=True)
+        self.token_norm = nn.LayerNorm(patch_dim)
+        self.token_network = nn.Sequential(
+            nn.Linear(patch_dim, 2 * patch_dim), nn.GELU(), nn.Linear(2 * patch_dim, patch_dim)
+        )
+        self.final_norm = nn.LayerNorm(patch_dim)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode square pictures.
+
+        1. Convolve to a 4 x 4 grid. 2. Mix patches and class token. 3. Normalise.
+
+        Args:
+            pixels: RGB values in [0, 1], [b x 3 x 96 x 96]
+
+        Returns:
+            patch tokens in raster order [b x 16 x e] and the class token [b x e]
+        """
+        scaled = ((pixels - 0.5) * 4.0).to(self.class_embedding.dtype)
+        grid = self.patch_projection(self.convolutions(scaled))  # [b x e x 4 x 4]
+        patches = grid.flatten(2).transpose(1, 2)  # [b x 16 x e]
+        class_token = self.class_embedding.expand(len(patches), 1, -1)
+        tokens = torch.cat([class_token, patches], dim=1) + self.position_embedding
+        read = self.mixing_norm(tokens)
+        tokens = tokens + self.mixing(read, read, read, need_weights=False)[0]
+        tokens = tokens + self.token_network(self.token_norm(tokens))
+        tokens = self.final_norm(tokens)  # [b x 17 x e]
+        return tokens[:, 1:], tokens[:, 0]
+
+    @torch.no_grad()
+    def encode(self, frames: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+        """Encode whole frames.
+
+        Args:
+            frames: RGB pictures of any size, each [h x w x 3]
+
+        Returns:
+            patch tokens in raster order [b x p x e] and the class token [b x e]
+        """
+        self.train(mode=False)
+        pixels = resize_frames(frames, self.image_size).to(self.class_embedding.device)
+        patches, class_token = self(pixels)
+        return patches, class_token

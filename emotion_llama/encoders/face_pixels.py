@@ -1,0 +1,65 @@
+"""Face crops of any size -> small grey pictures, the same for training and use.
+
+Knows: colour weights, resizing, standardisation. Does not know: networks, faces, files.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness (ITU-R BT.601), also Pillow's."""
+SMALLEST_DEVIATION = 4.0
+"""In grey levels: keeps a nearly even picture from being blown up to noise."""
+
+
+def check_crops(crops: NDArray[np.uint8]) -> None:
+    """Refuse what is no stack of RGB crops.
+
+    Raises:
+        ValueError: no crop, or not uint8 [t x h x w x 3]
+    """
+    if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8 or crops.size == 0:
+        msg = (
+            f"found face crops of shape {crops.shape} and type {crops.dtype}; "
+            "give at least one RGB uint8 crop, [t x h x w x 3]"
+        )
+        raise ValueError(msg)
+
+
+def grey_crops(crops: NDArray[np.uint8], size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Turn crops grey and resize them to a square.
+
+    Args:
+        crops: RGB uint8 crops, [t x h x w x 3]
+        size: side in pixels
+        device: where the result lives
+
+    Returns:
+        grey levels from 0 to 255, [t x 1 x size x size]
+    """
+    check_crops(crops)
+    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).float()
+    grey = (pixels @ torch.tensor(LUMA, device=device))[:, None]  # [t x 1 x h x w]
+    if grey.shape[2:] == (size, size):
+        return grey
+    return functional.interpolate(
+        grey, (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def standardize(grey: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Take off the mean and divide by the deviation over some dimensions.
+
+    Args:
+        grey: grey levels from 0 to 255
+        dims: dimensions that share one mean and one deviation
+
+    Returns:
+        the same shape, zero mean and about unit deviation
+    """
+    centred = grey - grey.mean(dim=dims, keepdim=True)
+    deviation = centred.square().mean(dim=dims, keepdim=True).sqrt()
+    return centred / deviation.clamp(min=SMALLEST_DEVIATION)

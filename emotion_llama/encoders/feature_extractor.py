@@ -1,0 +1,338 @@
+"""The encoders of a preset together: Clip -> Features, and their files.
+
+Knows: which part of a clip each role reads, and when a modality is missing.
+Does not know: how a clip is read, prompts, or what becomes of the features.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from emotion_llama.records import Clip, Features, Modality
+
+from .audio_encoder import MelAudioEncoder
+from .global_encoder import EvaGlobalEncoder, SceneGlobalEncoder
+from .local_encoder import FaceLocalEncoder
+from .temporal_encoder import FaceTemporalEncoder
+
+ROLES: tuple[Modality, ...] = ("audio", "global", "local", "temporal")
+FEWEST_CROPS_FOR_MOTION = 2
+TYPE_KEY = "encoder_type"
+"""Key of config.json that names the encoder's class."""
+
+
+class AudioEncoder(Protocol):
+    """A waveform in, one embedding out."""
+
+    name: str
+    version: str
+    output_dim: int
+    sample_rate_hz: int
+
+    def encode(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> Tensor:
+        """Embed mono sounds, each [w], as [b x e]."""
+        ...
+
+
+class GlobalEncoder(Protocol):
+    """A whole frame in, patch tokens and a class token out."""
+
+    name: str
+    version: str
+    patch_dim: int
+    num_patches: int
+
+    def encode(self, frames: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+        """Encode RGB frames, each [h x w x 3], as [b x p x e] and [b x e]."""
+        ...
+
+
+class FaceEncoder(Protocol):
+    """A track of face crops in, one embedding out."""
+
+    name: str
+    version: str
+    output_dim: int
+
+    def encode(self, face_crops: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Embed tracks of RGB crops, each [t x h x w x 3], as [b x e]."""
+        ...
+
+
+_SMALL_ENCODERS: Mapping[str, type[nn.Module]] = {
+    "mel_audio": MelAudioEncoder,
+    "face_local": FaceLocalEncoder,
+    "face_temporal": FaceTemporalEncoder,
+    "scene_global": SceneGlobalEncoder,
+}
+_EVA = "eva_global"
+_ROLE_OF: Mapping[str, Modality] = {
+    "mel_audio": "audio",
+    "face_local": "local",
+    "face_temporal": "temporal",
+    "scene_global": "global",
+    _EVA: "global",
+}
+
+
+def save_encoder(encoder: nn.Module, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write one encoder's config.json and model.safetensors.
+
+    Args:
+        encoder: one of this package's encoders
+        folder: made if it is not there
+        dtype: type of the stored weights; ``None`` keeps each tensor's own
+
+    Raises:
+        ValueError: the encoder's class is not known here
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config_path = folder / "config.json"
+    if isinstance(encoder, EvaGlobalEncoder):
+        encoder.save_pretrained(folder)
+        config = json.loads(config_path.read_text())
+        config_path.write_text(json.dumps({**config, TYPE_KEY: _EVA}, indent=2) + "\n")
+        return
+    for type_name, known in _SMALL_ENCODERS.items():
+        if type(encoder) is known:
+            config = {TYPE_KEY: type_name, **_settings(encoder)}
+            break
+    else:
+        msg = f"found a {type(encoder).__name__}; expected one of {sorted(_ROLE_OF)} to save"
+        raise ValueError(msg)
+    tensors = {
+        key: value.to(dtype or value.dtype).contiguous() if value.is_floating_point() else value
+        for key, value in encoder.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config_path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _settings(encoder: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = encoder.settings
+    return settings
+
+
+def load_encoder(
+    folder: Path, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
+    """Load one encoder; every tensor must be there, and nothing else.
+
+    Args:
+        folder: holds config.json and model.safetensors
+        device: where to put it; ``None`` is the CPU
+        dtype: type of the weights in memory; ``None`` is fp32 whatever the file stores
+
+    Raises:
+        ValueError: an unknown type, or a missing, unexpected or misshapen tensor
+        FileNotFoundError: a file is not there
+    """
+    config = json.loads((folder / "config.json").read_text())
+    type_name = config.pop(TYPE_KEY, None)
+    if type_name == _EVA:
+        tower = EvaGlobalEncoder.from_pretrained(folder, dtype or torch.float32, device)
+        return tower.requires_grad_(False)
+    if type_name not in _SMALL_ENCODERS:
+        msg = (
+            f"{folder / 'config.json'} has {TYPE_KEY} {type_name!r}; "
+            f"expected one of {sorted(_ROLE_OF)}"
+        )
+        raise ValueError(msg)
+    encoder = _SMALL_ENCODERS[type_name](**config)
+    _load_tensors(encoder, folder / "model.safetensors")
+    encoder.train(mode=False).requires_grad_(False)
+    return encoder.to(device=device or "cpu", dtype=dtype or torch.float32)
+
+
+def _load_tensors(encoder: nn.Module, path: Path) -> None:
+    found, expected = load_file(path), encoder.state_dict()
+    wrong_shape = [
+        f"{key} {list(found[key].shape)} instead of {list(expected[key].shape)}"
+        for key in sorted(found.keys() & expected.keys())
+        if found[key].shape != expected[key].shape
+    ]
+    faults = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
+        "wrong shape": wrong_shape,
+    }
+    if any(faults.values()):
+        named = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in faults.items() if keys)
+        msg = f"{path} does not fit {type(encoder).__name__}: {named}; use the file saved with it"
+        raise ValueError(msg)
+    encoder.load_state_dict(found)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which clips of a batch have an input for a role, and why the others do not."""
+
+    inputs: Mapping[int, NDArray[Any]]
+    reasons: Mapping[int, str]
+
+
+class FeatureExtractor:
+    """Up to four encoders; a role without one gives a missing modality."""
+
+    def __init__(
+        self,
+        audio: AudioEncoder | None = None,
+        global_: GlobalEncoder | None = None,
+        local: FaceEncoder | None = None,
+        temporal: FaceEncoder | None = None,
+    ) -> None:
+        self.audio = audio
+        self.global_ = global_
+        self.local = local
+        self.temporal = temporal
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load every role that has a folder under ``folder/encoders``.
+
+        Args:
+            folder: a preset's folder
+            device: where to put the encoders; ``None`` is the CPU
+            dtype: type of the weights in memory; ``None`` is fp32
+
+        Raises:
+            ValueError: an encoder under the wrong role, or files that do not fit
+            FileNotFoundError: no encoder at all, or a file is not there
+        """
+        encoders_dir = Path(folder) / "encoders"
+        present = [role for role in ROLES if (encoders_dir / role / "config.json").exists()]
+        if not present:
+            msg = f"found no encoder under {encoders_dir}; expected one of {', '.join(ROLES)}"
+            raise FileNotFoundError(msg)
+        loaded: dict[str, Any] = {}
+        for role in present:
+            type_name = json.loads((encoders_dir / role / "config.json").read_text()).get(TYPE_KEY)
+            if _ROLE_OF.get(type_name, role) != role:
+                msg = f"{encoders_dir / role} holds {type_name!r}, a {_ROLE_OF[type_name]} encoder"
+                raise ValueError(msg)
+            argument = "global_" if role == "global" else role
+            loaded[argument] = load_encoder(encoders_dir / role, device, dtype)
+        return cls(**loaded)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write every encoder under ``folder/encoders/<role>``.
+
+        Args:
+            folder: made if it is not there
+            dtype: type of the stored weights; ``None`` keeps each tensor's own
+        """
+        for role, encoder in zip(
+            ROLES, (self.audio, self.global_, self.local, self.temporal), strict=True
+        ):
+            if encoder is not None:
+                if not isinstance(encoder, nn.Module):
+                    msg = f"the {role} encoder is a {type(encoder).__name__}, no torch module"
+                    raise ValueError(msg)
+                save_encoder(encoder, Path(folder) / "encoders" / role, dtype)
+
+    def extract(self, clip: Clip) -> Features:
+        """Encode one clip."""
+        return self.extract_batch([clip])[0]
+
+    @torch.no_grad()
+    def extract_batch(self, clips: Sequence[Clip]) -> list[Features]:
+        """Encode clips, each role in one pass over the clips that have its input.
+
+        Args:
+            clips: what was read; a part may be missing
+
+        Returns:
+            one record per clip; every absent modality is named with the reason
+        """
+        audio = self._rows(clips, "audio", self.audio, self._waveform)
+        pictures = self._rows(clips, "global", self.global_, self._key_frame)
+        local = self._rows(clips, "local", self.local, self._crops)
+        temporal = self._rows(clips, "temporal", self.temporal, self._moving_crops)
+        patches, class_tokens = self._encode_frames(pictures)
+        embeddings = {
+            "audio": _embed(self.audio, audio),
+            "local": _embed(self.local, local),
+            "temporal": _embed(self.temporal, temporal),
+        }
+        found = {"audio": audio, "global": pictures, "local": local, "temporal": temporal}
+        return [
+            Features(
+                patches=patches.get(row),
+                class_token=class_tokens.get(row),
+                missing={**clip.missing, **_reasons(found, row)},
+                **{role: values.get(row) for role, values in embeddings.items()},
+            )
+            for row, clip in enumerate(clips)
+        ]
+
+    @staticmethod
+    def _rows(clips: Sequence[Clip], role: Modality, encoder: object, read: Any) -> _Rows:
+        inputs, reasons = {}, {}
+        for row, clip in enumerate(clips):
+            value = read(clip)
+            if encoder is None:
+                reasons[row] = f"this preset has no {role} encoder"
+            elif role in clip.missing:
+                reasons[row] = clip.missing[role]
+            elif isinstance(value, str):
+                reasons[row] = value
+            else:
+                inputs[row] = value
+        return _Rows(inputs, reasons)
+
+    def _waveform(self, clip: Clip) -> NDArray[np.float32] | str:
+        if clip.waveform is None or clip.waveform.size == 0:
+            return "the clip has no sound"
+        if self.audio is not None and clip.sample_rate_hz != self.audio.sample_rate_hz:
+            msg = (
+                f"clip {clip.clip_id!r} has sound at {clip.sample_rate_hz} Hz; the audio encoder "
+                f"takes {self.audio.sample_rate_hz} Hz, resample when the clip is read"
+            )
+            raise ValueError(msg)
+        return clip.waveform
+
+    @staticmethod
+    def _key_frame(clip: Clip) -> NDArray[np.uint8] | str:
+        return "the clip has no picture" if clip.key_frame is None else clip.key_frame
+
+    @staticmethod
+    def _crops(clip: Clip) -> NDArray[np.uint8] | str:
+        if clip.faces is None or len(clip.faces.crops) == 0:
+            return "no face was found"
+        return clip.faces.crops
+
+    def _moving_crops(self, clip: Clip) -> NDArray[np.uint8] | str:
+        crops = self._crops(clip)
+        if isinstance(crops, str) or len(crops) >= FEWEST_CROPS_FOR_MOTION:
+            return crops
+        return f"the face was found in {len(crops)} frame; motion needs {FEWEST_CROPS_FOR_MOTION}"
+
+    def _encode_frames(self, rows: _Rows) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        if self.global_ is None or not rows.inputs:
+            return {}, {}
+        patches, class_tokens = self.global_.encode(list(rows.inputs.values()))
+        order = list(rows.inputs)
+        return dict(zip(order, patches, strict=True)), dict(zip(order, class_tokens, strict=True))
+
+
+def _embed(encoder: AudioEncoder | FaceEncoder | None, rows: _Rows) -> dict[int, Tensor]:
+    if encoder is None or not rows.inputs:
+        return {}
+    return dict(zip(rows.inputs, encoder.encode(list(rows.inputs.values())), strict=True))
+
+
+def _reasons(found: Mapping[str, _Rows], row: int) -> dict[Any, str]:
+    return {role: rows.reasons[row] for role, rows in found.items() if row in rows.reasons}

@@ -1,0 +1,1 @@
+"""What `train_mini_encoders.py` is made of: one module per role, the data and the loop."""

@@ -1,0 +1,160 @@
+"""One training loop for the four small encoders: schedule, moving average, checkpoint, resume.
+
+Knows: optimisation. Does not know: sounds, pictures, labels; a `Role` hands it batches.
+Every epoch draws from a generator seeded by its number, so a resumed run repeats what it missed.
+"""
+
+import copy
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emotion_llama.encoders.feature_extractor import save_encoder
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast one role is trained."""
+
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    peak_learning_rate: float
+    weight_decay: float
+    ema_decay: float
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+
+class Role(Protocol):
+    """An encoder with a head that exists for training only, and its data."""
+
+    name: str
+    schedule: Schedule
+    network: nn.ModuleDict
+    """``encoder`` is shipped; ``head`` stays in the checkpoint"""
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Give one augmented batch: inputs, and target probabilities [b x labels]."""
+        ...
+
+    def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
+        """Give the scores that the loss sees, [b x labels]."""
+        ...
+
+    def evaluate(self, network: nn.ModuleDict, num_resamples: int) -> dict[str, Any]:
+        """Give the figures on the development split; intervals only if ``num_resamples``."""
+        ...
+
+
+def _soften(targets: Tensor, smoothing: float) -> Tensor:
+    return targets * (1.0 - smoothing) + smoothing / targets.shape[1]
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    current = network.state_dict()
+    for key, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[key], 1.0 - decay)
+        else:
+            value.copy_(current[key])
+
+
+def train(role: Role, folder: Path, resume: bool) -> None:
+    """Train one role and write its package files.
+
+    Args:
+        role: network and data
+        folder: takes ``checkpoints/<role>.pt``, ``encoders/<role>/`` and ``dev/<role>.json``
+        resume: continue from the checkpoint if there is one
+    """
+    torch.manual_seed(role.schedule.seed)
+    checkpoint_path = folder / "checkpoints" / f"{role.name}.pt"
+    checkpoint_path.parent.mkdir(parents=True, exist_ok=True)
+    schedule = role.schedule
+    network = role.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(network).requires_grad_(False)
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": schedule.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=schedule.peak_learning_rate,
+    )
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=schedule.peak_learning_rate,
+        total_steps=schedule.epochs * schedule.steps_per_epoch + 1,
+        pct_start=0.25,
+    )
+    history: list[dict[str, Any]] = []
+    if resume and checkpoint_path.exists():
+        state = torch.load(checkpoint_path, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        history = json.loads(state["history"])
+        print(f"{role.name}: resumed after epoch {len(history)}", flush=True)
+    for epoch in range(len(history), schedule.epochs):
+        started = time.monotonic()
+        generator = torch.Generator().manual_seed(1000 * schedule.seed + epoch)
+        loss = _run_epoch(role, network, average, optimizer, scheduler, generator)
+        seconds = time.monotonic() - started
+        figures = role.evaluate(average.eval(), num_resamples=0)
+        history.append({"epoch": epoch + 1, "loss": loss, "seconds": round(seconds, 1), **figures})
+        print(f"{role.name}: {json.dumps(history[-1])}", flush=True)
+        state = {
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "history": json.dumps(history),
+        }
+        torch.save(state, checkpoint_path.with_suffix(".new"))
+        checkpoint_path.with_suffix(".new").replace(checkpoint_path)
+        save_encoder(average["encoder"], folder / "encoders" / role.name, torch.float16)
+    report = {
+        "schedule": asdict(schedule),
+        "history": history,
+        "dev": role.evaluate(average.eval(), num_resamples=2000),
+    }
+    report_path = folder / "dev" / f"{role.name}.json"
+    report_path.parent.mkdir(parents=True, exist_ok=True)
+    report_path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"{role.name}: {json.dumps(report['dev'])}", flush=True)
+
+
+def _run_epoch(
+    role: Role,
+    network: nn.ModuleDict,
+    average: nn.ModuleDict,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    generator: torch.Generator,
+) -> float:
+    network.train()
+    total = 0.0
+    for _ in range(role.schedule.steps_per_epoch):
+        inputs, targets = role.draw(generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = role.logits(network, inputs)
+        softened = _soften(targets, role.schedule.label_smoothing)
+        loss = functional.cross_entropy(logits.float(), softened)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        scheduler.step()
+        _update_average(average, network, role.schedule.ema_decay)
+        total += loss.item()
+    return round(total / role.schedule.steps_per_epoch, 4)
