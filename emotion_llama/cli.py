@@ -229,7 +229,7 @@ def predict(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an --output file that holds something.")
+        bool, typer.Option("--overwrite", help="Replace an --output file that is there already.")
     ] = False,
     debug: Debug = False,
 ) -> None:
@@ -238,7 +238,7 @@ def predict(
     Folders are searched with everything below them, in sorted order; hidden files are left out.
     """
     form = output_form(as_json, as_csv, output)
-    check_output(output, overwrite)
+    check_output(output, overwrite, "--output")
     offered = None if labels is None else offered_labels(labels)
     source = transcript_source(text)
     if not clips and source is None:
@@ -312,9 +312,13 @@ def export(
     published: Annotated[
         Path, typer.Argument(metavar="PUBLISHED.pth", help="File to write, with published names.")
     ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Write LoRA and projections of a model folder back under their published names."""
+    check_output(published, overwrite, "PUBLISHED.pth")
     with one_line_errors(debug):
         from emotion_llama.model import checkpoint as weights
 
@@ -344,7 +348,7 @@ def output_form(as_json: bool, as_csv: bool, output: Path | None) -> Form:
     return form
 
 
-def check_output(output: Path | None, overwrite: bool) -> None:
+def check_output(output: Path | None, overwrite: bool, parameter: str) -> None:
     """Refuse an output file that cannot be written or would destroy something.
 
     Raises:
@@ -357,10 +361,10 @@ def check_output(output: Path | None, overwrite: bool) -> None:
     elif output.is_dir():
         msg = f"{output} is a folder; name a file in it"
     elif output.is_file() and output.stat().st_size and not overwrite:
-        msg = f"{output} holds something already; name another file or add --overwrite"
+        msg = f"{output} is there already; name another file or add --overwrite"
     else:
         return
-    raise typer.BadParameter(msg, param_hint="--output")
+    raise typer.BadParameter(msg, param_hint=parameter)
 
 
 def offered_labels(labels: str) -> LabelSet:

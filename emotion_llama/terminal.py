@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import (
@@ -195,18 +196,21 @@ def colour(label: str | None) -> str:
 
 
 def coverage_table(groups: Iterable[CoverageGroup]) -> Table:
-    """Lay out which source tensor became which tensor of the model, and which did not."""
-    table = Table(header_style="bold")
-    table.add_column("source", overflow="fold")
-    table.add_column("destination", overflow="fold")
-    table.add_column("tensors", justify="right")
-    table.add_column("status", no_wrap=True)
-    table.add_column("note", style="dim")
+    """Lay out which source tensor became which tensor of the model, and which did not.
+
+    The two names of a group stand below each other: side by side they would not fit a terminal.
+    """
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, caption_justify="left")
+    table.add_column("tensor", overflow="fold")
+    table.add_column("number", justify="right")
+    table.add_column("what became of it", max_width=20)
     totals: Counter[str] = Counter()
     for group in groups:
-        cells = (group.source, group.destination, str(group.count), group.status, group.note)
+        names = [group.source] if group.source else []
+        names += [f"  -> {group.destination}"] if group.destination else []
+        fate = f"{group.status}: {group.note}" if group.note else group.status
         style = "" if group.status == "loaded" else "yellow"
-        table.add_row(*(Text(cell) for cell in cells), style=style)
+        table.add_row(Text("\n".join(names)), str(group.count), Text(fate), style=style)
         totals[group.status] += group.count
     table.caption = ", ".join(f"{count} {status}" for status, count in totals.items())
     return table

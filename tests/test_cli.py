@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from emotion_llama import cli, terminal
 from emotion_llama.labels import LabelSet
+from emotion_llama.model.checkpoint import CheckpointError, CoverageReport
 from emotion_llama.predict import ClipFailure
 from emotion_llama.records import Evidence, Prediction
 
@@ -348,6 +349,74 @@ def test_unsure_and_unparsed_answers_say_so() -> None:
 def test_bar_length(share: float, cells: int) -> None:
     assert terminal.bar(share) == "█" * cells
     assert terminal.bar(share, ascii_only=True) == "#" * cells
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> list[object]:
+    """Give the flags of a conversion whose files exist."""
+    (tmp_path / "llama").mkdir()
+    vision, checkpoint = make_clip(tmp_path, "eva.pth"), make_clip(tmp_path, "published.pth")
+    files = ("--llama", tmp_path / "llama", "--vision", vision, "--checkpoint", checkpoint)
+    return [*files, tmp_path / "out"]
+
+
+def test_convert_shows_what_became_of_every_tensor(
+    published: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def convert(*paths: Path, **options: object) -> CoverageReport:
+        asked.extend([*paths, options])
+        report = CoverageReport()
+        for layer in (0, 1):
+            report.add(f"layers.{layer}.weight", f"model.{layer}.weight", (2, 3), "loaded")
+        report.add("attention.weight", "", (2, 2), "ignored", "never called")
+        return report
+
+    monkeypatch.setattr("emotion_llama.model.checkpoint.convert", convert)
+    result = run("convert", *published, "--init-missing", "--reason-tag", "reason_v2")
+    assert result.exit_code == 0, result.output
+    options = {"init_missing": True, "reason_tag": "reason_v2"}
+    assert asked == [*published[1:6:2], published[6], options]
+    assert "layers.*.weight" in result.stdout
+    assert "-> model.*.weight" in result.stdout
+    assert "ignored: never called" in result.stdout
+    assert "2 loaded, 1 ignored" in result.stdout
+
+
+def test_a_refused_conversion_is_one_line(
+    published: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(*paths: Path, **options: object) -> CoverageReport:
+        msg = "the checkpoint lacks\nllama_proj.weight"
+        raise CheckpointError(msg)
+
+    monkeypatch.setattr("emotion_llama.model.checkpoint.convert", convert)
+    result = run("convert", *published)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: the checkpoint lacks llama_proj.weight\n"
+
+
+def test_conversion_of_absent_files_is_a_wrong_command(tmp_path: Path) -> None:
+    files = ("--llama", tmp_path, "--vision", tmp_path, "--checkpoint", tmp_path / "absent.pth")
+    assert run("convert", *files, tmp_path / "out").exit_code == 2
+    assert run("export", tmp_path / "absent", tmp_path / "out.pth").exit_code == 2
+
+
+def test_export_replaces_no_file_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def export(folder: Path, path: Path) -> CoverageReport:
+        written.append(path)
+        return CoverageReport()
+
+    monkeypatch.setattr("emotion_llama.model.checkpoint.export", export)
+    target = make_clip(tmp_path, "published.pth")
+    refused = run("export", tmp_path, target)
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert run("export", tmp_path, target, "--overwrite").exit_code == 0
+    assert written == [target]
 
 
 def test_version() -> None:
