@@ -7,7 +7,7 @@ feature tokens, ``p`` patches, ``t`` frames, ``w`` waveform samples, ``d`` langu
 """
 
 from emotion_llama.model.configuration import EmotionLlamaConfig
-from emotion_llama.model.emotion_llama import EmotionLlama
+from emotion_llama.model.emotion_llama import EmotionLlama, quantization_config
 from emotion_llama.model.processor import EmotionLlamaProcessor
 from emotion_llama.model.projector import FEATURE_ORDER, TOKEN_KINDS, ModalityProjector
 
@@ -18,4 +18,5 @@ __all__ = [
     "EmotionLlamaConfig",
     "EmotionLlamaProcessor",
     "ModalityProjector",
+    "quantization_config",
 ]

@@ -354,7 +354,10 @@ def _write_model(
 
 def _write_tower(folder: Path, config: Blip2VisionConfig, tensors: Tensors) -> None:
     folder.mkdir(parents=True)
-    content = config.to_dict() | {"architectures": ["Blip2VisionModel"]}
+    content = config.to_dict() | {
+        "architectures": ["Blip2VisionModel"],
+        "encoder_type": "eva_global",  # the name by which FeatureExtractor knows the class
+    }
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
     write_shards(folder, tensors)

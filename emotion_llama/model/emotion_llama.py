@@ -6,12 +6,19 @@ Does not know: files, encoders, prompt wording. This is the file to read first.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from emotion_llama.model.configuration import EmotionLlamaConfig
@@ -287,6 +294,23 @@ class EmotionLlama(PreTrainedModel):
                 "tokens; build the batch with EmotionLlamaProcessor"
             )
             raise ValueError(msg)
+
+
+def quantization_config(bits: Literal[4, 8]) -> BitsAndBytesConfig:
+    """Load the frozen language model in 4 or 8 bits; LoRA, projections and output stay as they are.
+
+    Args:
+        bits: 4 (NF4 with double quantisation, the setting of QLoRA, Dettmers et al. 2023) or 8
+    """
+    kept = ["projector", "lora_A", "lora_B", "lm_head"]
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        llm_int8_skip_modules=kept,
+    )
 
 
 def _lora_config(config: EmotionLlamaConfig) -> LoraConfig:

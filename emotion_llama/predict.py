@@ -1,0 +1,433 @@
+"""File in, answer out: the one inference path behind command line, evaluation, page and API.
+
+Knows: the order of the stages and what the answer states. Does not know: how any stage works.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from emotion_llama.config import MediaConfig
+from emotion_llama.encoders import FeatureExtractor
+from emotion_llama.face import CascadeDetector, FaceDetector, track_main_face, whole_frame_track
+from emotion_llama.labels import LabelSet, label_set, parse_label, valence
+from emotion_llama.media import MediaError, read_clip, text_clip
+from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
+from emotion_llama.prompt import PromptMode
+from emotion_llama.records import Clip, Features, Modality, Prediction, Sample, Task
+
+Decision = Literal["scored", "greedy"]
+"""How the label is decided: by the likelihood of each offered label, or read out of a greedy
+answer as published (an unparsed answer is ``None``)."""
+
+Labels = str | LabelSet | Sequence[str] | None
+
+PACKAGED_PRESETS = Path(__file__).parent / "presets"
+
+_GREEDY_TOKENS = 16
+"""Longest greedy answer to the emotion task; a label and the end of sequence fit well."""
+
+
+class PresetError(ValueError):
+    """A preset cannot be found or loaded."""
+
+
+@dataclass(frozen=True)
+class ClipFailure:
+    """A clip that gave no answer, and why."""
+
+    clip: str
+    error: str
+
+
+@dataclass
+class _Request:
+    """One clip on its way to an answer."""
+
+    name: str
+    features: Features
+    transcript: str | None
+    clip: Clip | None = None
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+class Predictor:
+    """A loaded preset that answers for clips.
+
+    Args:
+        model: the language model with its projections
+        processor: prompts and token layout
+        extractor: the encoders
+        preset: name that answers carry
+        media: how files are read
+        decision: how the label is decided
+        face_detector: what finds faces
+    """
+
+    def __init__(
+        self,
+        model: EmotionLlama,
+        processor: EmotionLlamaProcessor,
+        extractor: FeatureExtractor,
+        *,
+        preset: str,
+        media: MediaConfig | None = None,
+        decision: Decision = "scored",
+        face_detector: FaceDetector | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.extractor = extractor
+        self.preset = preset
+        self.media = media or MediaConfig()
+        self.decision = decision
+        self.face_detector = face_detector or CascadeDetector()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        preset: str | Path,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        quantize_bits: Literal[4, 8] | None = None,
+        media: MediaConfig | None = None,
+        prompt_mode: PromptMode = "trained",
+        decision: Decision = "scored",
+    ) -> "Predictor":
+        """Load a packaged preset, a folder, or a repository of the Hugging Face hub.
+
+        Args:
+            preset: ``mini``, a folder written by ``emotion-llama convert`` or by training, or a
+                hub id ``owner/name``
+            device: ``cpu``, ``cuda``, ...; default is a GPU if there is one
+            dtype: ``float32``, ``bfloat16`` or ``float16``; default is float32 on a CPU and
+                float16, as published, on a GPU
+            quantize_bits: load the language model in 4 or 8 bits (needs ``bitsandbytes``)
+            media: how files are read
+            prompt_mode: where feature tokens go, see `emotion_llama.prompt.PromptMode`
+            decision: how the label is decided
+
+        Raises:
+            PresetError: there is no such preset, or its files do not fit together
+        """
+        folder = _find_preset(str(preset))
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        kind = _dtype(dtype or ("float32" if device == "cpu" else "float16"))
+        loading: dict[str, Any] = {"dtype": kind, "device_map": device}
+        if quantize_bits is not None:
+            loading["quantization_config"] = quantization_config(quantize_bits)
+        try:
+            model = EmotionLlama.from_pretrained(folder, **loading)
+            processor = EmotionLlamaProcessor.from_pretrained(folder, prompt_mode)
+            extractor = FeatureExtractor.from_pretrained(folder, device=device, dtype=kind)
+        except (OSError, ValueError) as error:
+            msg = f"preset {str(preset)!r} cannot be loaded from {folder}: {error}"
+            raise PresetError(msg) from error
+        return cls(
+            model,
+            processor,
+            extractor,
+            preset=model.config.preset or str(preset),
+            media=media,
+            decision=decision,
+        )
+
+    @property
+    def notice(self) -> str | None:
+        """Terms of the preset's weights in one sentence, to be shown once."""
+        notice: str | None = self.model.config.notice
+        return notice
+
+    def __call__(
+        self, path: str | Path | None, text: str | None = None, labels: Labels = None
+    ) -> Prediction:
+        """Answer for one file, or for text alone.
+
+        Args:
+            path: video, sound or picture; ``None`` for text alone
+            text: what is said in the clip
+            labels: labels to offer, in this order; default is the preset's list
+
+        Raises:
+            MediaError: the file gives nothing to answer from
+            ValueError: the labels or the text are unusable
+        """
+        offered = self._offered(labels)
+        return self._answer([self._prepare_one(path, text)], offered)[0]
+
+    def batch(
+        self,
+        paths: Iterable[str | Path],
+        texts: Iterable[str | None] | None = None,
+        labels: Labels = None,
+        batch_size: int = 8,
+    ) -> Iterator[Prediction | ClipFailure]:
+        """Answer for many files, in order; a file that fails does not stop the others.
+
+        Args:
+            paths: the files
+            texts: what is said in each, in the same order
+            labels: labels to offer, in this order; default is the preset's list
+            batch_size: clips that are encoded and answered together
+
+        Yields:
+            an answer or the failure of each clip; the stages' times are the batch's, divided
+
+        Raises:
+            ValueError: the labels are unusable, or there are more or fewer texts than files
+        """
+        offered = self._offered(labels)
+        paths = list(paths)
+        spoken = list(texts) if texts is not None else [None] * len(paths)
+        rows = list(zip(paths, spoken, strict=True))
+        for start in range(0, len(rows), batch_size):
+            yield from self._answer_group(rows[start : start + batch_size], offered)
+
+    def from_features(
+        self,
+        features: Features,
+        text: str | None = None,
+        labels: Labels = None,
+        name: str = "features",
+    ) -> Prediction:
+        """Answer from encoder outputs that exist already.
+
+        Raises:
+            ValueError: there is neither a feature nor text, or a feature has a wrong shape
+        """
+        return self._answer([_Request(name, features, text or None)], self._offered(labels))[0]
+
+    def embeddings(self, path: str | Path) -> Features:
+        """Give the encoder outputs of a file; absent modalities are ``None`` and named.
+
+        Raises:
+            MediaError: the file gives nothing
+        """
+        return self.extractor.extract(self.read(path))
+
+    def read(self, path: str | Path | None, text: str | None = None) -> Clip:
+        """Read a file (or text alone) and find the main person's face.
+
+        Raises:
+            MediaError: the file gives nothing
+            ValueError: neither file nor text
+        """
+        if path is None:
+            return text_clip(text or "")
+        return self._with_face(read_clip(Path(path), self.media, text))
+
+    def _with_face(self, clip: Clip) -> Clip:
+        if clip.frames is None or clip.frame_times_s is None:
+            return clip
+        size = self.media.face_crop_size
+        if self.media.face_source == "whole-frame":
+            return replace(clip, faces=whole_frame_track(clip.frames, clip.frame_times_s, size))
+        faces = track_main_face(clip.frames, clip.frame_times_s, self.face_detector, size)
+        if faces is not None:
+            return replace(clip, faces=faces)
+        why = f"no face was found in {len(clip.frames)} frame{'s' * (len(clip.frames) > 1)}"
+        absent: dict[Modality, str] = {"local": why, "temporal": why}
+        return replace(clip, missing={**clip.missing, **absent})
+
+    def _offered(self, labels: Labels) -> LabelSet:
+        return label_set(self.model.config.labels if labels is None else labels)
+
+    def _prepare_one(self, path: str | Path | None, text: str | None) -> _Request:
+        timings: dict[str, float] = {}
+        with _timed(timings, "read"):
+            clip = self.read(path, text)
+        with _timed(timings, "encode"):
+            features = self.extractor.extract(clip)
+        return _Request(str(path or clip.clip_id), features, clip.transcript, clip, timings)
+
+    def _answer_group(
+        self, rows: Sequence[tuple[str | Path, str | None]], offered: LabelSet
+    ) -> Iterator[Prediction | ClipFailure]:
+        """Read, encode and answer a group together; failures keep their place."""
+        results: list[Prediction | ClipFailure | None] = []
+        clips: list[Clip] = []
+        timings: list[dict[str, float]] = []
+        for path, text in rows:
+            times: dict[str, float] = {}
+            try:
+                with _timed(times, "read"):
+                    clips.append(self.read(path, text))
+                timings.append(times)
+                results.append(None)
+            except (MediaError, ValueError) as error:
+                results.append(ClipFailure(str(path), str(error)))
+        answers = iter(self._answer_clips(clips, timings, offered) if clips else [])
+        for row, result in zip(rows, results, strict=True):
+            yield result or replace(next(answers), clip=str(row[0]))
+
+    def _answer_clips(
+        self, clips: list[Clip], timings: list[dict[str, float]], offered: LabelSet
+    ) -> list[Prediction]:
+        shared: dict[str, float] = {}
+        with _timed(shared, "encode"):
+            features = self.extractor.extract_batch(clips)
+        requests = [
+            _Request(
+                clip.clip_id,
+                row,
+                clip.transcript,
+                clip,
+                times | {"encode": shared["encode"] / len(clips)},
+            )
+            for clip, row, times in zip(clips, features, timings, strict=True)
+        ]
+        return self._answer(requests, offered)
+
+    def _answer(self, requests: Sequence[_Request], offered: LabelSet) -> list[Prediction]:
+        """Score the labels and write the reason for encoded clips."""
+        for request in requests:
+            if not request.features.present and not request.transcript:
+                msg = f"{request.name} has neither a feature nor text; there is nothing to answer"
+                raise ValueError(msg)
+        shared: dict[str, float] = {}
+        with _timed(shared, "label"):
+            probabilities = self._score(requests, offered)
+            parsed = self._parse(requests, offered) if self.decision == "greedy" else None
+        with _timed(shared, "reason"):
+            reasons = self._generate(requests, "reason", offered)
+        parts = {name: seconds / len(requests) for name, seconds in shared.items()}
+        predictions = []
+        for index, request in enumerate(requests):
+            row = dict(zip(offered.labels, probabilities[index].tolist(), strict=True))
+            best = max(row, key=row.__getitem__)
+            label = parsed[index] if parsed is not None else best
+            predictions.append(self._prediction(request, label, row, reasons[index], parts))
+        return predictions
+
+    def _score(self, requests: Sequence[_Request], offered: LabelSet) -> torch.Tensor:
+        """Give the probability of each offered label, [b x a].
+
+        Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature.
+        """
+        ids = [self.processor.encode_answer(label) for label in offered.labels]
+        scores = self.model.score_answers(ids, **self._inputs(requests, "emotion", offered))
+        probabilities: torch.Tensor = (scores / self.model.config.label_temperature).softmax(-1)
+        return probabilities.cpu()
+
+    def _parse(self, requests: Sequence[_Request], offered: LabelSet) -> list[str | None]:
+        answers = self._generate(requests, "emotion", offered, max_new_tokens=_GREEDY_TOKENS)
+        return [parse_label(answer, offered) for answer in answers]
+
+    def _generate(
+        self, requests: Sequence[_Request], task: Task, offered: LabelSet, **settings: Any
+    ) -> list[str]:
+        tokenizer = self.processor.tokenizer
+        generated = self.model.generate(
+            **self._inputs(requests, task, offered),
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=self.processor.placeholder_id,
+            **settings,
+        )
+        return [self.processor.decode(row) for row in generated]
+
+    def _inputs(
+        self, requests: Sequence[_Request], task: Task, offered: LabelSet
+    ) -> dict[str, torch.Tensor]:
+        samples = [
+            Sample(task, transcript=request.transcript, labels=offered.labels, name=request.name)
+            for request in requests
+        ]
+        batch = self.processor(samples, [request.features for request in requests])
+        device = self.model.get_input_embeddings().weight.device
+        return {name: value.to(device) for name, value in batch.items()}
+
+    def _prediction(
+        self,
+        request: _Request,
+        label: str | None,
+        probabilities: dict[str, float],
+        reason: str,
+        parts: dict[str, float],
+    ) -> Prediction:
+        clip = request.clip
+        confidence = max(probabilities.values())
+        threshold = self.model.config.unsure_below
+        present = request.features.present
+        spoken: tuple[Modality, ...] = ("text",) if request.transcript else ()
+        missing = {**(clip.missing if clip else {}), **request.features.missing}
+        if not request.transcript:
+            missing.setdefault("text", "no transcript was given")
+        timings = request.timings_s | parts
+        return Prediction(
+            clip=request.name,
+            label=label,
+            probabilities=probabilities,
+            reason=reason,
+            modalities=present + spoken,
+            missing=missing,
+            confidence=confidence,
+            unsure=confidence < threshold or label is None,
+            unsure_rule=f"the most probable label has a probability below {threshold:g}",
+            valence=valence(probabilities),
+            key_frame_s=clip.key_frame_s if clip else None,
+            evidence=(),
+            warnings=clip.warnings if clip else (),
+            timings_s=timings | {"total": sum(timings.values())},
+            preset=self.preset,
+        )
+
+
+@contextmanager
+def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+    """Enter the seconds that a block takes."""
+    start = time.perf_counter()
+    yield
+    timings[name] = time.perf_counter() - start
+
+
+def _dtype(name: str) -> torch.dtype:
+    known = {
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+    }
+    if name not in known:
+        msg = f"dtype is {name!r}, expected one of {', '.join(known)}"
+        raise ValueError(msg)
+    return known[name]
+
+
+def _find_preset(name: str) -> Path:
+    """Give the folder of a packaged preset, of a path, or of a downloaded repository."""
+    packaged = PACKAGED_PRESETS / name
+    if name in _packaged_names():
+        return packaged
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    if Path(name).exists():
+        found = sorted(p.name for p in Path(name).iterdir()) if Path(name).is_dir() else "a file"
+        msg = f"{name} holds no config.json (found {found}); give a folder of `convert` or training"
+        raise PresetError(msg)
+    if name == "7b":
+        msg = (
+            "the weights of preset '7b' are not part of the package; convert the published files "
+            "with `emotion-llama convert` and give the folder (see docs/published-model.md)"
+        )
+        raise PresetError(msg)
+    try:
+        return Path(snapshot_download(name))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        msg = (
+            f"{name!r} is no packaged preset ({', '.join(_packaged_names())}), no folder here, "
+            f"and the hub did not give it ({reason}); check the name, or download it and give "
+            "the folder"
+        )
+        raise PresetError(msg) from error
+
+
+def _packaged_names() -> list[str]:
+    return sorted(path.parent.name for path in PACKAGED_PRESETS.glob("*/config.json"))
