@@ -108,6 +108,7 @@ def train(role: Role, folder: Path, resume: bool) -> None:
     for epoch in range(len(history), schedule.epochs):
         started = time.monotonic()
         generator = torch.Generator().manual_seed(1000 * schedule.seed + epoch)
+        torch.manual_seed(1000 * schedule.seed + epoch)  # dropout draws from the global one
         loss = _run_epoch(role, network, average, optimizer, scheduler, generator)
         seconds = time.monotonic() - started
         figures = role.evaluate(average.eval(), num_resamples=0)
