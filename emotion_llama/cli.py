@@ -257,6 +257,8 @@ def predict(
             with open_output(output) as stream:
                 write_answers(results, len(jobs), answer_writer(form, stream, len(jobs)), failures)
         report_failures(failures, total)
+        if failures:
+            raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -531,6 +533,7 @@ def write_answers(
                 waiting.advance()
     except KeyboardInterrupt:
         say(f"stopped: {done} of {total} clips are done", style="yellow")
+        report_failures(failures, total)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -620,20 +623,13 @@ def flat(prediction: "Prediction") -> Mapping[str, object]:
 
 
 def report_failures(failures: Mapping[str, str], total: int) -> None:
-    """List what has no answer.
-
-    Raises:
-        typer.Exit: there is at least one
-    """
-    if not failures:
-        return
-    if total > 1:
+    """List what has no answer."""
+    if failures and total > 1:
         say(f"{len(failures)} of {total} have no answer:", style="bold red")
     for clip, why in failures.items():
         # an error of a reader begins with the name of its file already
         words = why if why.startswith(clip) else f"{clip}: {why}"
         say(f"{'  ' if total > 1 else 'error: '}{terminal.printable(words)}", style="red")
-    raise typer.Exit(FAILED)
 
 
 def show_coverage(report: "CoverageReport") -> None:

@@ -103,9 +103,9 @@ def answer(prediction: "Prediction", *, ascii_only: bool = False) -> RenderableT
 def answer_line(prediction: "Prediction") -> Text:
     """Lay out one answer in one line, for long lists."""
     line = Text()
-    label = prediction.label or "no label"
-    line.append(f"{label:<10}", style=f"bold {colour(prediction.label)}")
-    line.append(f"{prediction.confidence:>6.0%}  ")
+    name = printable(prediction.label or "no label")
+    line.append(f"{name:<10}", style=f"bold {colour(prediction.label)}")
+    line.append(f"{label_share(prediction):>5}  ")
     line.append("unsure  " if prediction.unsure else "        ", style="yellow")
     line.append(printable(prediction.clip))
     if prediction.missing:
@@ -124,13 +124,19 @@ def headline(prediction: "Prediction") -> Text:
         f" {printable(prediction.label).upper()} ",
         style=f"bold reverse {colour(prediction.label)}",
     )
-    line.append(f"  {prediction.confidence:.0%}", style="bold")
+    line.append(f"  {label_share(prediction)}", style="bold")
     if prediction.valence is not None:
         line.append(f"   valence {prediction.valence:+.2f}", style="dim")
     if prediction.unsure:
         line.append("   unsure", style="bold yellow")
         line.append(f": {prediction.unsure_rule}", style="yellow")
     return line
+
+
+def label_share(prediction: "Prediction") -> str:
+    """Give the probability of the label, which a written answer need not have at its highest."""
+    share = prediction.probabilities.get(prediction.label or "")
+    return "" if share is None else f"{share:.0%}"
 
 
 def bars(probabilities: Mapping[str, float], *, ascii_only: bool = False) -> Table:
