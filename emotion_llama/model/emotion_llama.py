@@ -302,7 +302,8 @@ def quantization_config(bits: Literal[4, 8]) -> BitsAndBytesConfig:
     Args:
         bits: 4 (NF4 with double quantisation, the setting of QLoRA, Dettmers et al. 2023) or 8
     """
-    kept = ["projector", "lora_A", "lora_B", "lm_head"]
+    # read as regular expressions from the start of a module name, or as its ending
+    kept = ["projector", r".*\.lora_[AB]", "lm_head"]
     if bits == 8:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return BitsAndBytesConfig(

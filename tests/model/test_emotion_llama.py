@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from transformers import AutoModel, Qwen2Config
 
-from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
+from emotion_llama.model import (
+    EmotionLlama,
+    EmotionLlamaConfig,
+    EmotionLlamaProcessor,
+    quantization_config,
+)
 from emotion_llama.prompt import PROMPT_MODES, PromptMode
 from emotion_llama.records import Features, Sample
 
@@ -282,3 +288,33 @@ def test_published_sizes_without_weights() -> None:
     assert sum(p.numel() for p in model.trainable_parameters().values()) == 74_993_664
     frozen = [p for p in model.parameters() if not p.requires_grad]
     assert sum(p.numel() for p in frozen) == 6_738_415_616, "Llama-2-7b"
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_language_model_in_few_bits(
+    processor: EmotionLlamaProcessor, whole: Features, tmp_path: Path, bits: Literal[4, 8]
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="few-bit loading needs bitsandbytes")
+    sizes = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32}  # blocks of 64 weights
+    text = processor.config.text_config.to_dict() | sizes
+    config = EmotionLlamaConfig(**(processor.config.to_dict() | {"text_config": text}))
+    torch.manual_seed(0)
+    model = EmotionLlama(config).eval()
+    model.save_pretrained(tmp_path)
+    small = EmotionLlama.from_pretrained(
+        tmp_path,
+        dtype=torch.float32,
+        device_map="cpu",
+        quantization_config=quantization_config(bits),
+    )
+    layer = small.language_model.model.layers[0].self_attn.q_proj
+    assert f"{bits}bit" in type(layer.base_layer).__name__
+    assert type(layer.lora_A["default"]) is torch.nn.Linear
+    assert type(small.projector.audio_projection) is torch.nn.Linear
+    batch = processor(SAMPLES, rows(whole))
+    mask = batch["attention_mask"].bool()
+    with torch.no_grad():
+        exact, few = model(**batch).logits[mask], small(**batch).logits[mask]
+    agreement = torch.nn.functional.cosine_similarity(exact, few.float(), dim=-1)
+    assert float(agreement.min()) > (0.99 if bits == 8 else 0.9)
+    assert small.generate(**batch).shape[0] == 3
