@@ -475,9 +475,12 @@ def load_predictor(
     face_source: FaceSource,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
+    from transformers.utils.logging import disable_progress_bar
+
     from emotion_llama.config import MediaConfig
     from emotion_llama.predict import Predictor
 
+    disable_progress_bar()  # one sign of life on stderr is enough
     with terminal.Waiting(error_console(), f"loading {preset}", total=1):
         predictor = Predictor.from_pretrained(
             preset,
