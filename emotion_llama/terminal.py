@@ -29,18 +29,21 @@ if TYPE_CHECKING:
 __all__ = ["Waiting", "answer", "answer_line", "coverage_table", "printable"]
 
 COLOURS: Mapping[str, str] = {
-    "happy": "green",
-    "neutral": "white",
-    "surprise": "bright_magenta",
-    "angry": "bright_red",
-    "sad": "bright_blue",
-    "fear": "magenta",
-    "worried": "yellow",
-    "disgust": "bright_yellow",
-    "contempt": "bright_cyan",
-    "doubt": "cyan",
+    "happy": "#3fb950",
+    "neutral": "#9aa4af",
+    "surprise": "#e3b341",
+    "angry": "#f85149",
+    "sad": "#58a6ff",
+    "fear": "#bc8cff",
+    "worried": "#db8a3c",
+    "disgust": "#9fae2b",
+    "contempt": "#db61a2",
+    "doubt": "#b08968",
 }
-"""Colour of a label's block and bar; any other label is cyan."""
+"""Colour of a label's block and bar, readable on dark and on light; rich falls back to fewer."""
+
+OTHER_COLOUR = "#39c5cf"
+"""Colour of any other label."""
 
 MODALITY_WORDS: "Mapping[Modality, str]" = {
     "global": "picture (global)",
@@ -95,7 +98,7 @@ def answer(prediction: "Prediction", *, ascii_only: bool = False) -> RenderableT
     if prediction.probabilities:
         parts += [bars(prediction.probabilities, ascii_only=ascii_only), Text()]
     if prediction.reason:
-        parts += [Padding(Text(prediction.reason), (0, 2)), Text()]
+        parts += [Padding(Text(printable(" ".join(prediction.reason.split()))), (0, 2)), Text()]
     parts += [facts(prediction), Padding(timings(prediction), (0, 2))]
     return Group(*parts)
 
@@ -171,11 +174,11 @@ def facts(prediction: "Prediction") -> Table:
     used = ", ".join(MODALITY_WORDS[m] for m in prediction.modalities) or "nothing"
     grid.add_row("  used", Text(used))
     for modality, why in prediction.missing.items():
-        grid.add_row("  missing", Text(f"{MODALITY_WORDS[modality]}: {why}"))
+        grid.add_row("  missing", Text(f"{MODALITY_WORDS[modality]}: {printable(why)}"))
     for item in prediction.evidence:
         grid.add_row("  evidence", Text(evidence_words(item)))
     for warning in prediction.warnings:
-        grid.add_row("  warning", Text(warning, style="yellow"))
+        grid.add_row("  warning", Text(printable(warning), style="yellow"))
     return grid
 
 
@@ -198,7 +201,7 @@ def timings(prediction: "Prediction") -> Text:
 
 def colour(label: str | None) -> str:
     """Give the colour of a label."""
-    return COLOURS.get(label or "", "cyan")
+    return COLOURS.get(label or "", OTHER_COLOUR)
 
 
 def coverage_table(groups: Iterable[CoverageGroup]) -> Table:
