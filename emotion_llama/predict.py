@@ -21,7 +21,15 @@ from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.media import MediaError, read_clip, text_clip
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.prompt import PromptMode
-from emotion_llama.records import Clip, Features, Modality, Prediction, Sample, Task
+from emotion_llama.records import (
+    MODALITIES,
+    Clip,
+    Features,
+    Modality,
+    Prediction,
+    Sample,
+    Task,
+)
 
 Decision = Literal["scored", "greedy"]
 """How the label is decided: by the likelihood of each offered label, or read out of a greedy
@@ -355,18 +363,14 @@ class Predictor:
         clip = request.clip
         confidence = max(probabilities.values())
         threshold = self.model.config.unsure_below
-        present = request.features.present
-        spoken: tuple[Modality, ...] = ("text",) if request.transcript else ()
-        missing = {**(clip.missing if clip else {}), **request.features.missing}
-        if not request.transcript:
-            missing.setdefault("text", "no transcript was given")
+        missing = self._missing(request)
         timings = request.timings_s | parts
         return Prediction(
             clip=request.name,
             label=label,
             probabilities=probabilities,
             reason=reason,
-            modalities=present + spoken,
+            modalities=tuple(m for m in MODALITIES if m not in missing),
             missing=missing,
             confidence=confidence,
             unsure=confidence < threshold or label is None,
@@ -378,6 +382,17 @@ class Predictor:
             timings_s=timings | {"total": sum(timings.values())},
             preset=self.preset,
         )
+
+    def _missing(self, request: _Request) -> dict[Modality, str]:
+        """Name every modality that the answer does not use, with the reason."""
+        known = {**(request.clip.missing if request.clip else {}), **request.features.missing}
+        used = request.features.present + (("text",) if request.transcript else ())
+        why = {m: known.get(m, "it was not given") for m in MODALITIES if m not in used}
+        if self.model.config.missing_modality == "omit":
+            return why
+        # the published behaviour: a zero vector still becomes a token through the layer's bias
+        filled = {m: f"{reason}; zeros stand in for it" for m, reason in why.items() if m != "text"}
+        return why | filled
 
 
 @contextmanager

@@ -1,0 +1,276 @@
+"""The one path from a file to an answer, with a tiny preset of random weights."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import AutoTokenizer, LlamaConfig
+
+from emotion_llama import Predictor
+from emotion_llama.config import MediaConfig
+from emotion_llama.encoders import FeatureExtractor
+from emotion_llama.encoders.audio_encoder import MelAudioEncoder
+from emotion_llama.encoders.global_encoder import SceneGlobalEncoder
+from emotion_llama.encoders.local_encoder import FaceLocalEncoder
+from emotion_llama.encoders.temporal_encoder import FaceTemporalEncoder
+from emotion_llama.media import MediaError
+from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
+from emotion_llama.predict import ClipFailure, PresetError
+from emotion_llama.records import Features, Prediction
+
+TOLERANCE = 1e-4
+WHOLE_FRAME = MediaConfig(face_source="whole-frame")
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the layout of a preset."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("preset")
+    extractor = FeatureExtractor(
+        audio=MelAudioEncoder((2, 2, 4, 4), 8, 8),
+        global_=SceneGlobalEncoder((4, 4, 8), 8),
+        local=FaceLocalEncoder((4, 8)),
+        temporal=FaceTemporalEncoder((4, 4, 8), 8, 8),
+    )
+    extractor.save_pretrained(folder)
+    config = EmotionLlamaConfig(
+        text_config=LlamaConfig(
+            vocab_size=640,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+        ),
+        patch_dim=8,
+        num_patches=16,
+        local_dim=8,
+        temporal_dim=8,
+        audio_dim=8,
+        lora_rank=2,
+        max_new_tokens=5,
+        preset="tiny",
+        notice="for tests only",
+    )
+    model = EmotionLlama(config)
+    for parameter in model.projector.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    for name, parameter in model.language_model.named_parameters():
+        if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+            torch.nn.init.normal_(parameter)  # else a random model answers nearly uniformly
+    model.save_pretrained(folder)
+    golden = Path(__file__).parent / "parity" / "golden"
+    tokenizer = AutoTokenizer.from_pretrained(golden / "llama")
+    EmotionLlamaProcessor(tokenizer, config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(preset: Path) -> Predictor:
+    return Predictor.from_pretrained(preset, device="cpu", media=WHOLE_FRAME)
+
+
+def close(one: Prediction, other: Prediction) -> bool:
+    assert list(one.probabilities) == list(other.probabilities)
+    pairs = zip(one.probabilities.values(), other.probabilities.values(), strict=True)
+    return all(abs(a - b) < TOLERANCE for a, b in pairs) and one.reason == other.reason
+
+
+def test_an_answer_states_everything(predictor: Predictor, talking_film: Path) -> None:
+    answer = predictor(talking_film, text="We won!")
+    assert list(answer.probabilities) == predictor.model.config.labels
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.label == max(answer.probabilities, key=answer.probabilities.__getitem__)
+    assert answer.confidence == max(answer.probabilities.values())
+    assert answer.unsure == (answer.confidence < 0.5)
+    assert "below 0.5" in answer.unsure_rule
+    assert answer.modalities == ("global", "local", "temporal", "audio", "text")
+    assert answer.missing == {}
+    assert answer.key_frame_s is not None
+    assert {"read", "encode", "label", "reason", "total"} == set(answer.timings_s)
+    assert answer.clip == str(talking_film)
+    assert answer.preset == "tiny"
+    assert predictor.notice == "for tests only"
+    json.dumps(answer.to_dict())
+
+
+def test_offered_labels_and_order_are_the_callers(predictor: Predictor, talking_film: Path) -> None:
+    answer = predictor(talking_film, labels=("sad", "happy"))
+    assert list(answer.probabilities) == ["sad", "happy"]
+    assert list(predictor(talking_film, labels="mer2023").probabilities)[0] == "neutral"
+
+
+def test_each_kind_of_input_states_what_is_missing(
+    predictor: Predictor,
+    make_film: Callable[..., Path],
+    frames_25: NDArray[np.uint8],
+    one_second_tone: NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    Image.fromarray(frames_25[0]).save(tmp_path / "still.png")
+    cases = {
+        make_film("silent.mp4", frames=frames_25): {"audio", "text"},
+        make_film("sound.m4a", sounds=[one_second_tone]): {"global", "local", "temporal", "text"},
+        tmp_path / "still.png": {"temporal", "audio", "text"},
+    }
+    for path, missing in cases.items():
+        answer = predictor(path)
+        assert set(answer.missing) == missing, path
+        assert all(answer.missing.values())
+        assert not set(answer.modalities) & missing
+    words = predictor(None, text="I am so happy")
+    assert words.modalities == ("text",)
+    assert set(words.missing) == {"global", "local", "temporal", "audio"}
+
+
+def test_without_a_face_the_picture_still_counts(preset: Path, talking_film: Path) -> None:
+    answer = Predictor.from_pretrained(preset, device="cpu")(talking_film)
+    assert answer.modalities == ("global", "audio")
+    assert "no face was found" in answer.missing["local"]
+
+
+def test_a_batch_equals_single_answers_and_keeps_failures_in_place(
+    predictor: Predictor,
+    make_film: Callable[..., Path],
+    frames_25: NDArray[np.uint8],
+    one_second_tone: NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broken.mp4").write_text("no film")
+    paths = [
+        make_film("both.mp4", frames=frames_25, sounds=[one_second_tone]),
+        tmp_path / "broken.mp4",
+        make_film("silent.mp4", frames=frames_25[::-1]),
+        tmp_path / "absent.mp4",
+        make_film("sound.m4a", sounds=[one_second_tone]),
+    ]
+    texts = ["We won!", None, None, None, "Oh no"]
+    results = list(predictor.batch(paths, texts, batch_size=4))
+    for path, text, result in zip(paths, texts, results, strict=True):
+        if path.stem in ("broken", "absent"):
+            assert isinstance(result, ClipFailure)
+            assert result.clip == str(path)
+            assert path.name in result.error
+        else:
+            assert isinstance(result, Prediction)
+            assert result.clip == str(path)
+            assert close(result, predictor(path, text))
+
+
+def test_texts_must_match_the_files(predictor: Predictor, talking_film: Path) -> None:
+    with pytest.raises(ValueError, match="shorter|longer"):
+        list(predictor.batch([talking_film], texts=["one", "two"]))
+
+
+def test_features_give_the_same_answer_as_their_file(
+    predictor: Predictor, talking_film: Path
+) -> None:
+    features = predictor.embeddings(talking_film)
+    from_features = predictor.from_features(features, text="We won!")
+    assert close(from_features, predictor(talking_film, text="We won!"))
+
+
+def test_every_modality_counts(predictor: Predictor, talking_film: Path) -> None:
+    features = predictor.embeddings(talking_film)
+    whole = predictor.from_features(features, text="We won!")
+    dropped = {
+        "global": replace(features, patches=None, class_token=None),
+        "local": replace(features, local=None),
+        "temporal": replace(features, temporal=None),
+        "audio": replace(features, audio=None),
+    }
+    for name, rest in dropped.items():
+        answer = predictor.from_features(rest, text="We won!")
+        assert name not in answer.modalities
+        assert name in answer.missing, "an absent modality is always named"
+        assert not close(answer, whole), name
+    assert not close(predictor.from_features(features), whole)
+
+
+def test_nothing_to_answer_from(predictor: Predictor) -> None:
+    with pytest.raises(ValueError, match="neither a feature nor text"):
+        predictor.from_features(Features())
+    with pytest.raises(ValueError, match="at least one word"):
+        predictor(None)
+
+
+def test_a_greedy_answer_that_names_no_label_is_none(preset: Path, talking_film: Path) -> None:
+    greedy = Predictor.from_pretrained(preset, device="cpu", decision="greedy")
+    answer = greedy(talking_film)
+    assert answer.label is None, "random weights write no label"
+    assert answer.unsure
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+
+
+def test_temperature_sharpens_or_flattens(predictor: Predictor, talking_film: Path) -> None:
+    config = predictor.model.config
+    before = predictor(talking_film)
+    config.label_temperature = 10.0
+    flat = predictor(talking_film)
+    config.label_temperature = 1.0
+    assert flat.label == before.label
+    assert flat.confidence < before.confidence
+
+
+def test_published_layout_is_another_answer_from_the_same_features(
+    preset: Path, predictor: Predictor, talking_film: Path
+) -> None:
+    published = Predictor.from_pretrained(
+        preset, device="cpu", media=WHOLE_FRAME, prompt_mode="published-eval"
+    )
+    assert not close(published(talking_film), predictor(talking_film))
+
+
+def test_a_broken_file_is_one_clear_error(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(MediaError, match=r"empty\.mp4"):
+        predictor(tmp_path / "empty.mp4")
+
+
+def test_presets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PresetError, match="emotion-llama convert"):
+        Predictor.from_pretrained("7b")
+    with pytest.raises(PresetError, match=r"holds no config\.json"):
+        Predictor.from_pretrained(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(PresetError, match="no packaged preset .* and the hub did not give it"):
+        Predictor.from_pretrained("nobody/nothing")
+
+
+def test_a_preset_with_a_missing_tensor_is_named(preset: Path, tmp_path: Path) -> None:
+    from shutil import copytree
+
+    from safetensors.torch import load_file, save_file
+
+    broken = copytree(preset, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    del tensors["projector.audio_projection.weight"]
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PresetError, match=r"missing_keys: projector\.audio_projection\.weight"):
+        Predictor.from_pretrained(broken)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_precision_on_a_cpu(preset: Path, talking_film: Path, dtype: str) -> None:
+    answer = Predictor.from_pretrained(preset, device="cpu", dtype=dtype)(talking_film)
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=0.01)
+
+
+def test_unknown_dtype(preset: Path) -> None:
+    with pytest.raises(ValueError, match="'int3', expected one of float32"):
+        Predictor.from_pretrained(preset, dtype="int3")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_precision_on_a_gpu(preset: Path, talking_film: Path, dtype: str) -> None:
+    answer = Predictor.from_pretrained(preset, device="cuda", dtype=dtype)(talking_film)
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=0.01)
