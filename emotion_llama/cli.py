@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 
 from emotion_llama import terminal
 from emotion_llama.labels import LabelSet, label_set
@@ -574,10 +574,11 @@ def text_writer(stream: TextIO, total: int) -> "Callable[[Prediction], None]":
 
     def show(prediction: "Prediction") -> None:
         if total > FULL_ANSWERS:
+            # cut to the width of a terminal, but whole in a file or pipe
+            shown = console.is_terminal
+            overflow: OverflowMethod = "ellipsis" if shown else "ignore"
             line = terminal.answer_line(prediction)
-            # cut to the terminal's width, but whole in a file or pipe
-            whole = not console.is_terminal
-            console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=whole)
+            console.print(line, no_wrap=True, overflow=overflow, crop=shown)
         else:
             console.print(terminal.answer(prediction, ascii_only=ascii_only))
             console.print()

@@ -212,7 +212,7 @@ def coverage_table(groups: Iterable[CoverageGroup]) -> Table:
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, caption_justify="left")
     table.add_column("tensor", overflow="fold")
     table.add_column("number", justify="right")
-    table.add_column("what became of it", max_width=20)
+    table.add_column("what became of it", max_width=24)
     totals: Counter[str] = Counter()
     for group in groups:
         names = [group.source] if group.source else []
