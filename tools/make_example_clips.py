@@ -321,7 +321,8 @@ def head_motion(points: NDArray[np.float64], moment_s: float, seed: float) -> ND
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     moved = away @ rotation.T - away + shift
     outside = np.hypot(*((points - HEAD_CENTRE) / HEAD_RADII).T) - 1.0
-    return points + moved * np.clip(1.0 - outside / 0.6, 0.0, 1.0)[:, None] ** 1.5
+    held = np.clip(1.0 - outside / 0.6, 0.0, 1.0)[:, None] ** 1.5
+    return np.asarray(points + moved * held)
 
 
 def render(

@@ -53,7 +53,7 @@ def test_cover_of_a_sound_file_is_no_film(tmp_path, make_film, tone, corners):
         av.open(str(path), "w") as target,
     ):
         tracks = [target.add_stream_from_template(file.streams[0]) for file in (source, cover)]
-        tracks[1].disposition = av.stream.Disposition.attached_pic
+        tracks[1].disposition = av.stream.Disposition.attached_pic.value
         for file, track in ((cover, tracks[1]), (source, tracks[0])):
             for packet in file.demux(file.streams[0]):
                 if packet.size:
