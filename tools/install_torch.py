@@ -85,7 +85,8 @@ def main() -> None:
     why = "as asked for" if wanted != "auto" else f"{'a' if build == 'cuda' else 'no'} GPU is seen"
     hint = "; TORCH=cuda overrides" if build == "cpu" and wanted == "auto" else ""
     print(f"torch: {build} build, {why}{hint}", flush=True)
-    if wanted == "cuda" and installed_build() == "cpu":
+    # Only on request: `auto` keeps a build that is there, which somebody may have chosen.
+    if wanted != "auto" and installed_build() not in (None, wanted):
         pip("uninstall", "--yes", "torch")
     if build == "cpu":
         install_cpu(requirement)
