@@ -155,7 +155,12 @@ class Predictor:
         return notice
 
     def __call__(
-        self, path: str | Path | None, text: str | None = None, labels: Labels = None
+        self,
+        path: str | Path | None,
+        text: str | None = None,
+        labels: Labels = None,
+        *,
+        with_reason: bool = True,
     ) -> Prediction:
         """Answer for one file, or for text alone.
 
@@ -163,20 +168,23 @@ class Predictor:
             path: video, sound or picture; ``None`` for text alone
             text: what is said in the clip
             labels: labels to offer, in this order; default is the preset's list
+            with_reason: also write the reason, which takes most of the time
 
         Raises:
             MediaError: the file gives nothing to answer from
             ValueError: the labels or the text are unusable
         """
         offered = self._offered(labels)
-        return self._answer([self._prepare_one(path, text)], offered)[0]
+        return self._answer([self._prepare_one(path, text)], offered, with_reason)[0]
 
     def batch(
         self,
         paths: Iterable[str | Path],
         texts: Iterable[str | None] | None = None,
         labels: Labels = None,
+        *,
         batch_size: int = 8,
+        with_reason: bool = True,
     ) -> Iterator[Prediction | ClipFailure]:
         """Answer for many files, in order; a file that fails does not stop the others.
 
@@ -185,6 +193,7 @@ class Predictor:
             texts: what is said in each, in the same order
             labels: labels to offer, in this order; default is the preset's list
             batch_size: clips that are encoded and answered together
+            with_reason: also write the reasons, which takes most of the time
 
         Yields:
             an answer or the failure of each clip; the stages' times are the batch's, divided
@@ -197,21 +206,25 @@ class Predictor:
         spoken = list(texts) if texts is not None else [None] * len(paths)
         rows = list(zip(paths, spoken, strict=True))
         for start in range(0, len(rows), batch_size):
-            yield from self._answer_group(rows[start : start + batch_size], offered)
+            group = rows[start : start + batch_size]
+            yield from self._answer_group(group, offered, with_reason)
 
     def from_features(
         self,
         features: Features,
         text: str | None = None,
         labels: Labels = None,
+        *,
         name: str = "features",
+        with_reason: bool = True,
     ) -> Prediction:
         """Answer from encoder outputs that exist already.
 
         Raises:
             ValueError: there is neither a feature nor text, or a feature has a wrong shape
         """
-        return self._answer([_Request(name, features, text or None)], self._offered(labels))[0]
+        request = _Request(name, features, text or None)
+        return self._answer([request], self._offered(labels), with_reason)[0]
 
     def embeddings(self, path: str | Path) -> Features:
         """Give the encoder outputs of a file; absent modalities are ``None`` and named.
@@ -257,7 +270,10 @@ class Predictor:
         return _Request(str(path or clip.clip_id), features, clip.transcript, clip, timings)
 
     def _answer_group(
-        self, rows: Sequence[tuple[str | Path, str | None]], offered: LabelSet
+        self,
+        rows: Sequence[tuple[str | Path, str | None]],
+        offered: LabelSet,
+        with_reason: bool,
     ) -> Iterator[Prediction | ClipFailure]:
         """Read, encode and answer a group together; failures keep their place."""
         results: list[Prediction | ClipFailure | None] = []
@@ -272,12 +288,16 @@ class Predictor:
                 results.append(None)
             except (MediaError, ValueError) as error:
                 results.append(ClipFailure(str(path), str(error)))
-        answers = iter(self._answer_clips(clips, timings, offered) if clips else [])
+        answers = iter(self._answer_clips(clips, timings, offered, with_reason) if clips else [])
         for row, result in zip(rows, results, strict=True):
             yield result or replace(next(answers), clip=str(row[0]))
 
     def _answer_clips(
-        self, clips: list[Clip], timings: list[dict[str, float]], offered: LabelSet
+        self,
+        clips: list[Clip],
+        timings: list[dict[str, float]],
+        offered: LabelSet,
+        with_reason: bool,
     ) -> list[Prediction]:
         shared: dict[str, float] = {}
         with _timed(shared, "encode"):
@@ -292,10 +312,12 @@ class Predictor:
             )
             for clip, row, times in zip(clips, features, timings, strict=True)
         ]
-        return self._answer(requests, offered)
+        return self._answer(requests, offered, with_reason)
 
-    def _answer(self, requests: Sequence[_Request], offered: LabelSet) -> list[Prediction]:
-        """Score the labels and write the reason for encoded clips."""
+    def _answer(
+        self, requests: Sequence[_Request], offered: LabelSet, with_reason: bool
+    ) -> list[Prediction]:
+        """Score the labels and, if asked, write the reason for encoded clips."""
         for request in requests:
             if not request.features.present and not request.transcript:
                 msg = f"{request.name} has neither a feature nor text; there is nothing to answer"
@@ -304,8 +326,10 @@ class Predictor:
         with _timed(shared, "label"):
             probabilities = self._score(requests, offered)
             parsed = self._parse(requests, offered) if self.decision == "greedy" else None
-        with _timed(shared, "reason"):
-            reasons = self._generate(requests, "reason", offered)
+        reasons: Sequence[str | None] = [None] * len(requests)
+        if with_reason:
+            with _timed(shared, "reason"):
+                reasons = self._generate(requests, "reason", offered)
         parts = {name: seconds / len(requests) for name, seconds in shared.items()}
         predictions = []
         for index, request in enumerate(requests):
@@ -357,7 +381,7 @@ class Predictor:
         request: _Request,
         label: str | None,
         probabilities: dict[str, float],
-        reason: str,
+        reason: str | None,
         parts: dict[str, float],
     ) -> Prediction:
         clip = request.clip

@@ -141,7 +141,8 @@ class Prediction:
     """the most probable offered label; with greedy decoding the parsed answer or ``None``"""
     probabilities: Mapping[str, float]
     """one value per offered label, in the offered order; they add up to 1"""
-    reason: str
+    reason: str | None
+    """``None`` where no reason was asked for"""
     modalities: tuple[Modality, ...]
     """modalities that the answer used"""
     missing: Mapping[Modality, str]

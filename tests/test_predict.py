@@ -197,6 +197,13 @@ def test_every_modality_counts(predictor: Predictor) -> None:
     assert not close(predictor.from_features(features), whole)
 
 
+def test_reasons_are_left_out_on_request(predictor: Predictor, talking_film: Path) -> None:
+    whole, label_only = predictor(talking_film), predictor(talking_film, with_reason=False)
+    assert label_only.reason is None
+    assert "reason" not in label_only.timings_s
+    assert label_only.probabilities == whole.probabilities
+
+
 def test_nothing_to_answer_from(predictor: Predictor) -> None:
     with pytest.raises(ValueError, match="neither a feature nor text"):
         predictor.from_features(Features())
