@@ -3,6 +3,7 @@
 Knows: picture formats, EXIF orientation, transparency. Does not know: films, sound, faces.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,10 @@ def read_still(path: Path, spec: MediaConfig) -> PictureReading | None:
     require_file(path)
     formats = [name for name in FORMATS if name in _available()]
     try:
-        with Image.open(path, formats=formats) as image:
+        with (
+            warnings.catch_warnings(record=True, action="always") as noted,
+            Image.open(path, formats=formats) as image,
+        ):
             num_frames = getattr(image, "n_frames", 1)
             if num_frames > 1 and image.format in FILM_FORMATS:
                 return None
@@ -49,13 +53,14 @@ def read_still(path: Path, spec: MediaConfig) -> PictureReading | None:
             expected="a whole picture of ordinary size",
             next_step="copy or export it again",
         ) from error
-    warnings = (f"animated picture: used the first of {num_frames} frames",) if is_animated else ()
+    remarks = [f"animated picture: used the first of {num_frames} frames"] if is_animated else []
+    remarks += sorted({f"the picture is damaged or unusual: {note.message}" for note in noted})
     return PictureReading(
         frames=picture[None],  # [1 x h x w x 3]
         times_s=np.zeros(1),
         key_frame=picture,
         key_frame_s=0.0,
-        warnings=warnings,
+        warnings=tuple(remarks),
     )
 
 

@@ -71,6 +71,14 @@ def test_picture_too_large_to_hold(tmp_path, corners, monkeypatch):
         read_still(tmp_path / "a.png", MediaConfig())
 
 
+def test_what_the_picture_reader_remarks_is_kept_with_the_picture(tmp_path, corners, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    Image.fromarray(corners[0]).save(tmp_path / "a.png")
+    picture = read_still(tmp_path / "a.png", MediaConfig())
+    assert len(picture.warnings) == 1
+    assert "6144 pixels" in picture.warnings[0]
+
+
 def test_heif_is_refused_and_not_read_as_a_film(tmp_path):
     path = tmp_path / "a.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
