@@ -33,7 +33,7 @@ def converted(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Conve
         golden.folder / "eva_vit_g.pth",
         golden.folder / "emotion_llama.pth",
         folder,
-        reason_tag="reason",
+        reason_tag=golden.reason_tag,
         vision=VisionSizes(
             num_layers=golden.sizes["vit_depth"],
             num_heads=golden.sizes["vit_heads"],

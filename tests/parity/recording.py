@@ -28,12 +28,29 @@ class Golden:
     @property
     def samples(self) -> list[Sample]:
         """Read transcript, task and question back out of the recorded instructions."""
-        form = re.compile(r".*?says: (?P<said>.*)\.  \[(?P<task>\w+)\] (?P<question>.*) ")
-        found = [form.fullmatch(text) for text in self.cases["instructions"]]
         return [
-            Sample(task=m["task"], transcript=m["said"], question=m["question"])  # type: ignore[arg-type,index]
-            for m in found
+            Sample(
+                task="emotion" if found["tag"] == "emotion" else "reason",
+                transcript=found["said"],
+                question=found["question"],
+            )
+            for found in self._instructions
         ]
+
+    @property
+    def reason_tag(self) -> str:
+        """The tag that the recording writes for the reasoning task."""
+        return next((m["tag"] for m in self._instructions if m["tag"] != "emotion"), "reason")
+
+    @property
+    def _instructions(self) -> list[re.Match[str]]:
+        form = re.compile(
+            r".*?</feature> (?:The person in video says: (?P<said>.*)\. )? "
+            r"\[(?P<tag>\w+)\] (?P<question>.*) ",
+            re.DOTALL,
+        )
+        found = [form.fullmatch(text) for text in self.cases["instructions"]]
+        return [match for match in found if match is not None]
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ def test_visual_tokens(
 
 def test_prompt_and_answer_ids(golden: Golden, converted: Converted) -> None:
     processor = converted.processor
+    assert len(golden.samples) == len(golden.cases["instructions"])
     for row, sample in enumerate(golden.samples):
-        prompt = render(sample, labels=converted.model.config.labels, reason_tag="reason")
+        prompt = render(sample, labels=converted.model.config.labels, reason_tag=golden.reason_tag)
         assert prompt == f"[INST] {golden.cases['instructions'][row]} [/INST]"
         pieces = [
             p for p in split_at_marks(prompt, "trained") if p not in (VIDEO_MARK, FEATURE_MARK)
