@@ -211,6 +211,9 @@ def predict(
     face_source: Annotated[
         FaceSource, typer.Option(help="Find the face, or take the picture as it is.")
     ] = FaceSource.DETECT,
+    reason: Annotated[
+        bool, typer.Option(help="Write the reason, which takes most of the time.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for each clip and line on stdout.")
     ] = False,
@@ -253,7 +256,7 @@ def predict(
                 predictor = load_predictor(
                     preset, device, dtype, decision, prompt_mode, face_source
                 )
-            results = answers(predictor, jobs, offered, debug)
+            results = answers(predictor, jobs, offered, reason, debug)
             with open_output(output) as stream:
                 write_answers(results, len(jobs), answer_writer(form, stream, len(jobs)), failures)
         report_failures(failures, total)
@@ -499,15 +502,17 @@ def answers(
     predictor: "Predictor",
     jobs: Sequence[Job],
     labels: LabelSet | None,
+    reason: bool,
     debug: bool,
 ) -> "Iterator[Prediction | ClipFailure]":
     """Give one answer or failure for each clip; with ``debug`` the first error is raised."""
     paths = [path for path, _ in jobs if path is not None]
     if debug or len(paths) < len(jobs):
         for path, text in jobs:
-            yield predictor(path, text=text, labels=labels)
+            yield predictor(path, text=text, labels=labels, with_reason=reason)
         return
-    yield from predictor.batch(paths, texts=[text for _, text in jobs], labels=labels)
+    texts = [text for _, text in jobs]
+    yield from predictor.batch(paths, texts=texts, labels=labels, with_reason=reason)
 
 
 def write_answers(

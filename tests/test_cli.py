@@ -62,7 +62,11 @@ class StubPredictor:
         return self
 
     def __call__(
-        self, path: Path | None, text: str | None = None, labels: LabelSet | None = None
+        self,
+        path: Path | None,
+        text: str | None = None,
+        labels: LabelSet | None = None,
+        with_reason: bool = True,
     ) -> Prediction:
         """Answer one clip."""
         if self.stop_after is not None and len(self.asked) >= self.stop_after:
@@ -72,18 +76,20 @@ class StubPredictor:
         if path is not None and BROKEN in path.name:
             msg = f"{path}: found noise; expected a picture;\nrecord it again"
             raise ValueError(msg)
-        return make_prediction("text" if path is None else str(path))
+        words = {} if with_reason else {"reason": ""}
+        return make_prediction("text" if path is None else str(path), **words)
 
     def batch(
         self,
         paths: Sequence[Path],
         texts: Iterable[str | None] | None = None,
         labels: LabelSet | None = None,
+        with_reason: bool = True,
     ) -> Iterator[Prediction | ClipFailure]:
         """Answer many clips."""
         for path, text in zip(paths, texts or [None] * len(paths), strict=True):
             try:
-                yield self(path, text=text, labels=labels)
+                yield self(path, text=text, labels=labels, with_reason=with_reason)
             except ValueError as error:
                 yield ClipFailure(str(path), str(error))
 
@@ -332,6 +338,14 @@ def test_text_alone_is_judged(stub: StubPredictor) -> None:
     assert result.exit_code == 0, result.output
     assert stub.asked == [(None, sentence.strip())]
     assert json.loads(result.stdout)["clip"] == "text"
+
+
+@pytest.mark.parametrize("flags", [(), ("--debug",)])
+def test_the_reason_can_be_left_out(
+    stub: StubPredictor, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    result = run("predict", make_clip(tmp_path), "--no-reason", "--json", *flags)
+    assert json.loads(result.stdout)["reason"] == ""
 
 
 def test_debug_shows_the_traceback(stub: StubPredictor, folder: Path) -> None:
