@@ -118,7 +118,7 @@ held += [torch.load(work / n, weights_only=True) for n in ("eva_vit_g.pth", "emo
 def measure(script: str) -> dict[str, float]:
     """Run a script in its own process; give seconds, and peak memory in GB.
 
-    Private memory counts; pages of memory-mapped files, which the system takes back at need, do not.
+    Private memory is what counts: the system takes back pages of memory-mapped files at need.
     """
     probe = (
         "import resource, threading, time, json\n"

@@ -6,6 +6,7 @@ looks (terminal.py). What needs torch is imported inside the commands, so --help
 
 import csv
 import json
+import logging
 import os
 import sys
 import traceback
@@ -478,6 +479,9 @@ def load_predictor(
     face_source: FaceSource,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
+    # where bitsandbytes is installed, it speaks of a kernel that is not needed when imported
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
     from transformers.utils.logging import disable_progress_bar
 
     from emotion_llama.config import MediaConfig

@@ -65,6 +65,18 @@ class _Request:
     clip: Clip | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def nothing(self) -> str:
+        """Why there is nothing to answer from; empty where there is something."""
+        if self.features.present or self.transcript:
+            return ""
+        known = {**(self.clip.missing if self.clip else {}), **self.features.missing}
+        reasons = "; ".join(f"{modality}: {why}" for modality, why in known.items())
+        return (
+            f"{self.name} gives neither a feature nor text{f' ({reasons})' * bool(reasons)}; "
+            "give a transcript or another preset"
+        )
+
 
 class Predictor:
     """A loaded preset that answers for clips.
@@ -298,30 +310,31 @@ class Predictor:
         timings: list[dict[str, float]],
         offered: LabelSet,
         with_reason: bool,
-    ) -> list[Prediction]:
+    ) -> Iterator[Prediction | ClipFailure]:
+        """Encode and answer clips together; one that leaves nothing to answer from fails alone."""
+        if not clips:
+            return
         shared: dict[str, float] = {}
         with _timed(shared, "encode"):
             features = self.extractor.extract_batch(clips)
+        encode = {"encode": shared["encode"] / len(clips)}
         requests = [
-            _Request(
-                clip.clip_id,
-                row,
-                clip.transcript,
-                clip,
-                times | {"encode": shared["encode"] / len(clips)},
-            )
+            _Request(clip.clip_id, row, clip.transcript, clip, times | encode)
             for clip, row, times in zip(clips, features, timings, strict=True)
         ]
-        return self._answer(requests, offered, with_reason)
+        usable = [request for request in requests if not request.nothing]
+        answers = iter(self._answer(usable, offered, with_reason) if usable else [])
+        for request in requests:
+            why = request.nothing
+            yield ClipFailure(request.name, why) if why else next(answers)
 
     def _answer(
         self, requests: Sequence[_Request], offered: LabelSet, with_reason: bool
     ) -> list[Prediction]:
         """Score the labels and, if asked, write the reason for encoded clips."""
         for request in requests:
-            if not request.features.present and not request.transcript:
-                msg = f"{request.name} has neither a feature nor text; there is nothing to answer"
-                raise ValueError(msg)
+            if request.nothing:
+                raise ValueError(request.nothing)
         shared: dict[str, float] = {}
         with _timed(shared, "label"):
             probabilities = self._score(requests, offered)

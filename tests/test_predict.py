@@ -164,6 +164,20 @@ def test_a_batch_equals_single_answers_and_keeps_failures_in_place(
             assert close(result, predictor(path, text))
 
 
+def test_a_clip_that_leaves_nothing_fails_alone(
+    preset: Path, make_film: Callable[..., Path], one_second_tone: NDArray[np.float32]
+) -> None:
+    deaf = Predictor.from_pretrained(preset, device="cpu")
+    deaf.extractor.audio = None
+    sound = make_film("sound.m4a", sounds=[one_second_tone])
+    failure, answer = deaf.batch([sound, sound], [None, "Hello"])
+    assert isinstance(failure, ClipFailure)
+    assert failure.clip == str(sound)
+    assert "this preset has no audio encoder" in failure.error
+    assert isinstance(answer, Prediction)
+    assert answer.modalities == ("text",)
+
+
 def test_texts_must_match_the_files(predictor: Predictor, talking_film: Path) -> None:
     with pytest.raises(ValueError, match="shorter|longer"):
         list(predictor.batch([talking_film], texts=["one", "two"]))
@@ -205,7 +219,7 @@ def test_reasons_are_left_out_on_request(predictor: Predictor, talking_film: Pat
 
 
 def test_nothing_to_answer_from(predictor: Predictor) -> None:
-    with pytest.raises(ValueError, match="neither a feature nor text"):
+    with pytest.raises(ValueError, match="gives neither a feature nor text"):
         predictor.from_features(Features())
     with pytest.raises(ValueError, match="at least one word"):
         predictor(None)

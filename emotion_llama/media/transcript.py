@@ -8,6 +8,8 @@ import csv
 import html
 import io
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -122,7 +124,8 @@ def _table_sentence(path: Path, clip_id: str | None) -> str:
             expected="the name of a row",
             next_step="give the clip id",
         )
-    found = {row.sentence for row in _table_rows(path) if row.name == clip_id}
+    sentences = _table_sentences(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    found = sentences.get(clip_id, frozenset())
     if len(found) != 1:
         raise MediaError(
             path,
@@ -130,7 +133,16 @@ def _table_sentence(path: Path, clip_id: str | None) -> str:
             expected="one",
             next_step=f"mend the rows named {clip_id!r}",
         )
-    return _one_line(found.pop())
+    return _one_line(next(iter(found)))
+
+
+@lru_cache(maxsize=4)
+def _table_sentences(path: Path, changed_ns: int) -> Mapping[str, frozenset[str]]:
+    """Read a table once for all clips of a run; a file that changed is read again."""
+    sentences: dict[str, frozenset[str]] = {}
+    for row in _table_rows(path):
+        sentences[row.name] = sentences.get(row.name, frozenset()) | {row.sentence}
+    return sentences
 
 
 def _table_rows(path: Path) -> list[TranscriptRow]:
