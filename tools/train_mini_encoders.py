@@ -8,6 +8,7 @@ under OUT/dev/. No test row is read.
 """
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", choices=tuple(ROLES), action="append")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoints")
+    parser.add_argument("--epochs", type=int, help="another length than the role's own")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.data is None:
@@ -41,6 +43,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name in arguments.only or ROLES:
         role = ROLES[name](Path(arguments.data), arguments.out / "cache")
+        if arguments.epochs is not None:
+            role.schedule = dataclasses.replace(role.schedule, epochs=arguments.epochs)
         train(role, arguments.out, arguments.resume)
 
 

@@ -24,12 +24,12 @@ class LocalRole:
 
     def __init__(self, data_dir: Path, cache_dir: Path) -> None:
         self.schedule = Schedule(
-            epochs=8,
+            epochs=6,
             steps_per_epoch=265,
             batch_size=128,
             peak_learning_rate=3e-3,
             weight_decay=0.02,
-            ema_decay=0.998,
+            ema_decay=0.996,
         )
         encoder = FaceLocalEncoder()
         head = nn.Sequential(nn.Dropout(0.3), nn.Linear(encoder.output_dim, len(MINI)))

@@ -128,12 +128,12 @@ class TemporalRole:
 
     def __init__(self, data_dir: Path, cache_dir: Path) -> None:
         self.schedule = Schedule(
-            epochs=8,
+            epochs=6,
             steps_per_epoch=160,
             batch_size=64,
             peak_learning_rate=2e-3,
             weight_decay=0.02,
-            ema_decay=0.998,
+            ema_decay=0.996,
         )
         encoder = FaceTemporalEncoder()
         head = nn.Sequential(nn.Dropout(0.2), nn.Linear(encoder.output_dim, len(MINI)))

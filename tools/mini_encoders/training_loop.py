@@ -90,26 +90,26 @@ def train(role: Role, folder: Path, resume: bool) -> None:
         ],
         lr=schedule.peak_learning_rate,
     )
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=schedule.peak_learning_rate,
-        total_steps=schedule.epochs * schedule.steps_per_epoch + 1,
-        pct_start=0.25,
-    )
     history: list[dict[str, Any]] = []
     if resume and checkpoint_path.exists():
         state = torch.load(checkpoint_path, weights_only=True)
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
         history = json.loads(state["history"])
         print(f"{role.name}: resumed after epoch {len(history)}", flush=True)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=schedule.peak_learning_rate,
+        total_steps=schedule.epochs * schedule.steps_per_epoch + 1,
+        pct_start=0.25,
+        last_epoch=len(history) * schedule.steps_per_epoch - 1,
+    )
     for epoch in range(len(history), schedule.epochs):
         started = time.monotonic()
         generator = torch.Generator().manual_seed(1000 * schedule.seed + epoch)
         torch.manual_seed(1000 * schedule.seed + epoch)  # dropout draws from the global one
-        loss = _run_epoch(role, network, average, optimizer, scheduler, generator)
+        loss = _run_epoch(role, network, average, optimizer, scheduler, generator, epoch)
         seconds = time.monotonic() - started
         figures = role.evaluate(average.eval(), num_resamples=0)
         history.append({"epoch": epoch + 1, "loss": loss, "seconds": round(seconds, 1), **figures})
@@ -118,7 +118,6 @@ def train(role: Role, folder: Path, resume: bool) -> None:
             "network": network.state_dict(),
             "average": average.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
             "history": json.dumps(history),
         }
         torch.save(state, checkpoint_path.with_suffix(".new"))
@@ -142,10 +141,11 @@ def _run_epoch(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     generator: torch.Generator,
+    epoch: int,
 ) -> float:
     network.train()
     total = 0.0
-    for _ in range(role.schedule.steps_per_epoch):
+    for step in range(role.schedule.steps_per_epoch):
         inputs, targets = role.draw(generator)
         with torch.autocast("cpu", torch.bfloat16):
             logits = role.logits(network, inputs)
@@ -156,6 +156,9 @@ def _run_epoch(
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         scheduler.step()
-        _update_average(average, network, role.schedule.ema_decay)
+        done = epoch * role.schedule.steps_per_epoch + step
+        # a short memory at first: the random start must not weigh in for hundreds of steps
+        decay = min(role.schedule.ema_decay, (1.0 + done) / (10.0 + done))
+        _update_average(average, network, decay)
         total += loss.item()
     return round(total / role.schedule.steps_per_epoch, 4)
