@@ -296,6 +296,21 @@ def convert(
             show_default="reason_v2, or reason with --init-missing",
         ),
     ] = None,
+    vision_layers: Annotated[
+        int, typer.Option(min=1, help="Blocks of the vision tower to use; the rest is ignored.")
+    ] = 39,
+    vision_heads: Annotated[
+        int, typer.Option(min=1, help="Attention heads of the vision tower.")
+    ] = 16,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            help="Side of the picture.",
+            show_default="the checkpoint's setting, else 448",
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Turn published weights into a model folder, and list what became of every tensor."""
@@ -303,7 +318,13 @@ def convert(
         from emotion_llama.model import checkpoint as weights
 
         report = weights.convert(
-            llama, vision, checkpoint, out, init_missing=init_missing, reason_tag=reason_tag
+            llama,
+            vision,
+            checkpoint,
+            out,
+            init_missing=init_missing,
+            reason_tag=reason_tag,
+            vision=weights.VisionSizes(vision_layers, vision_heads, image_size),
         )
         show_coverage(report)
         say(f"wrote {out}")

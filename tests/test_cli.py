@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from emotion_llama import cli, terminal
 from emotion_llama.labels import LabelSet
-from emotion_llama.model.checkpoint import CheckpointError, CoverageReport
+from emotion_llama.model.checkpoint import CheckpointError, CoverageReport, VisionSizes
 from emotion_llama.predict import ClipFailure
 from emotion_llama.records import Evidence, Prediction
 
@@ -390,9 +390,10 @@ def test_convert_shows_what_became_of_every_tensor(
         return report
 
     monkeypatch.setattr("emotion_llama.model.checkpoint.convert", convert)
-    result = run("convert", *published, "--init-missing", "--reason-tag", "reason_v2")
+    flags = ("--init-missing", "--reason-tag", "reason_v2", "--vision-layers", 3)
+    result = run("convert", *published, *flags)
     assert result.exit_code == 0, result.output
-    options = {"init_missing": True, "reason_tag": "reason_v2"}
+    options = {"init_missing": True, "reason_tag": "reason_v2", "vision": VisionSizes(3, 16)}
     assert asked == [*published[1:6:2], published[6], options]
     assert "layers.*.weight" in result.stdout
     assert "-> model.*.weight" in result.stdout
