@@ -33,8 +33,14 @@ SUBSETS: Mapping[tuple[str, ...], float] = {
 """How often each set of modalities is drawn."""
 LABEL_WEIGHTS = {label: 1.0 for label in MINI.labels} | {"contempt": 0.4}
 """Labels are drawn evenly, contempt less often: fewer than 200 faces carry it, and nothing else."""
-CONTRADICTION = 0.12
+CONTRADICTION = 0.1
 """Share of examples with several modalities in which one of them belongs to another label."""
+MISREAD = {"face": 0.08, "voice": 0.25, "words": 0.0}
+"""Share of examples in which the item of a kind belongs to another label, whatever else is there.
+
+The encoders have learned the training people by heart: a linear reader of their voices is right in
+85 of 100 cases, and in about 50 for new people. Without this the model would trust voices too much.
+"""
 FACE_FREE_KEY_FRAME = 0.15
 """Share of examples without a face that get a photograph without a face as key frame."""
 EXTRA_LABELS = ("worried", "doubt")
@@ -76,10 +82,13 @@ class ExamplePool:
         kinds = rng.choices(list(SUBSETS), list(SUBSETS.values()))[0]
         label = self._draw_label(kinds, rng)
         odd_one = rng.choice(kinds) if len(kinds) > 1 and rng.random() < CONTRADICTION else None
-        chosen = {
-            kind: self._item(kind, self._other(kind, label, rng) if kind == odd_one else label, rng)
-            for kind in kinds
-        }
+        chosen = {}
+        for kind in kinds:
+            is_misread = rng.random() < MISREAD[kind] and task == "emotion"
+            is_wrong = kind == odd_one or is_misread
+            chosen[kind] = self._item(
+                kind, self._other(kind, label, rng) if is_wrong else label, rng
+            )
         features = self._features(chosen, rng)
         transcript = chosen["words"].transcript if "words" in chosen else None
         sample = Sample(

@@ -28,7 +28,7 @@ from emotion_llama.records import Clip, FaceTrack, Features
 
 CHUNK = 128
 """Clips encoded at once."""
-MOST_OF_A_LABEL = {"ferplus": 1800, "lfw": 300}
+MOST_OF_A_LABEL = {"ferplus": 1200, "lfw": 200}
 """Training faces kept of each label; rarer labels are kept whole."""
 PRODUCER = "data set"
 
@@ -49,12 +49,12 @@ class Item:
     """robust z-scores of loudness, pitch, pitch range and rate; voices only"""
 
 
-def encoder_digest(folder: Path) -> str:
-    """Give a digest of all encoder weights: cached items of other encoders are not used."""
+def encoder_digest(folder: Path, roles: Sequence[str]) -> str:
+    """Give a digest of encoders' files: cached items of other encoders are not used."""
     digest = hashlib.sha256()
-    for path in sorted((folder / "encoders").rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    for role in roles:
+        for path in sorted((folder / "encoders" / role).iterdir()):
+            digest.update(f"{role}/{path.name}".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -71,11 +71,17 @@ def cached(path: Path, digest: str, make: Callable[[], list[Item]]) -> list[Item
     return items
 
 
-def word_items(data_dir: Path, split: str, sources: Sequence[str]) -> list[Item]:
-    """Give the utterances with exactly one label."""
+def word_items(
+    data_dir: Path, split: str, sources: Sequence[str], most_words: int = 1000
+) -> list[Item]:
+    """Give the utterances with exactly one label and at most so many words."""
     readers = {"meld": read_meld, "goemotions": read_goemotions}
     utterances = [u for source in sources for u in readers[source](data_dir, split)]
-    return [_word_item(utterance) for utterance in utterances if utterance.label is not None]
+    return [
+        _word_item(utterance)
+        for utterance in utterances
+        if utterance.label is not None and len(utterance.text.split()) <= most_words
+    ]
 
 
 def _word_item(utterance: Utterance) -> Item:

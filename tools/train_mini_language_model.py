@@ -46,8 +46,8 @@ CONTEXT = 256
 BATCH = 16
 PEAK_LEARNING_RATE = 3e-3
 WARMUP_STEPS = 50
-ANSWER_ROWS, REASON_ROWS = 96, 8
-ANSWER_PEAK_LEARNING_RATE = 1.5e-3
+ANSWER_ROWS, REASON_ROWS = 96, 6
+ANSWER_PEAK_LEARNING_RATE = 2e-3
 REASON_WEIGHT = 0.3
 SHORT_QUESTIONS = (
     "Which emotion is it?",
@@ -252,7 +252,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, peak)
         loss = step_loss(step)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -305,7 +305,7 @@ def answering_loss(
         chosen = balanced(meld, ANSWER_ROWS // 3, rng)
         chosen += balanced(others, ANSWER_ROWS - len(chosen), rng)
         asked = [
-            short_form(u, rng) if rng.random() < 0.7 else emotion_document(u, rng) for u in chosen
+            short_form(u, rng) if rng.random() < 0.85 else emotion_document(u, rng) for u in chosen
         ]
         explained = [reason_document(u, rng) for u in balanced(utterances, REASON_ROWS, rng)]
         losses = [_answer_loss(model, tokenizer, rows) for rows in (asked, explained)]
@@ -410,7 +410,7 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=900, help="reading: batches of 16 x 256 tokens"
     )
-    parser.add_argument("--answer-steps", type=int, default=800, help="answering: batches of rows")
+    parser.add_argument("--answer-steps", type=int, default=450, help="answering: batches of rows")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
