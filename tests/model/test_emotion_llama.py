@@ -58,9 +58,9 @@ def test_padding_does_not_change_the_loss(
     losses, counts = [], []
     for row, feature in enumerate(rows(whole)):
         single = processor([SAMPLES[row]], [feature], [answers[row]])
-        losses.append(float(tiny_model(**single).loss))
+        losses.append(tiny_model(**single).loss.item())
         counts.append(len(processor.encode_answer(answers[row])))
-    together = float(tiny_model(**processor(SAMPLES, rows(whole), answers)).loss)
+    together = tiny_model(**processor(SAMPLES, rows(whole), answers)).loss.item()
     mean = sum(x * n for x, n in zip(losses, counts, strict=True)) / sum(counts)
     assert together == pytest.approx(mean, abs=TOLERANCE)
 
@@ -137,7 +137,7 @@ def likelihood(
     answer: str,
 ) -> float:
     """Mean log-likelihood from the training loss of the whole sequence."""
-    return -float(model(**processor([sample], [features], [answer])).loss)
+    return -model(**processor([sample], [features], [answer])).loss.item()
 
 
 def test_scores_equal_the_likelihood_of_the_whole_sequence(
@@ -183,8 +183,8 @@ def test_gradient_checkpointing_gives_the_same_gradients(
         model = EmotionLlama(tiny_config).train()
         model.config.text_config.use_cache = False
         if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-            assert model.is_gradient_checkpointing
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            assert model.is_activation_checkpointing
         torch.manual_seed(0)
         model(**batch).loss.backward()
         gradients.append(model.projector.audio_projection.weight.grad)
