@@ -168,6 +168,10 @@ def train_faces(data_dir: Path, extractor: FeatureExtractor) -> list[Item]:
     The key frame is the bare face or the face in a photograph, as the global encoder was trained;
     the motion is the one that the temporal encoder was trained with.
     """
+    temporal_encoder = extractor.temporal
+    if temporal_encoder is None:
+        msg = "the preset has no temporal encoder; run train_mini_encoders.py"
+        raise ValueError(msg)
     generator = torch.Generator().manual_seed(0)
     scenes = global_role._scenes(data_dir, "train")
     items = []
@@ -183,11 +187,11 @@ def train_faces(data_dir: Path, extractor: FeatureExtractor) -> list[Item]:
             chosen = face_data.Faces(faces.pixels[chunk], faces.targets[chunk])
             clips, moving = _training_clips(chosen, neutral, scenes, generator)
             stills = extractor.extract_batch(clips)
-            motions = extractor.extract_batch(moving)
+            motions = temporal_encoder.encode(moving)
             for place, (still, motion) in enumerate(zip(stills, motions, strict=True)):
-                features = replace(still, temporal=motion.temporal, missing={})
+                features = replace(still, temporal=motion, missing={})
                 items.append(_face_item(source, chosen.targets[place], features))
-            _progress(f"train faces of {source}", len(items), len(items) + len(rows))
+        print(f"train faces of {source}: {len(rows)}", flush=True)
     return items
 
 
@@ -221,8 +225,8 @@ def _training_clips(
     neutral: torch.Tensor,
     scenes: torch.Tensor,
     generator: torch.Generator,
-) -> tuple[list[Clip], list[Clip]]:
-    """Make one still clip and one moving clip of each face."""
+) -> tuple[list[Clip], list[NDArray[np.uint8]]]:
+    """Make one still clip and one track of moving crops [t x h x w x 3] of each face."""
     count, size = len(faces.pixels), faces.pixels.shape[1]
     theta = face_data.random_affine(count, generator)
     moved = face_data.warp(faces.pixels[:, None].float(), theta, size)
@@ -237,10 +241,10 @@ def _training_clips(
     other = torch.randint(0, len(neutral), (count,), generator=generator)
     tracks = temporal_role.animate(source, neutral[other], generator)  # [n x t x h x w]
     stills = [_still(wide[i] if in_scene[i] else crops[i], crops[i : i + 1]) for i in range(count)]
-    return stills, [_still(None, _rgb(track)) for track in tracks]
+    return stills, [_rgb(track) for track in tracks]
 
 
-def _still(key_frame: NDArray[np.uint8] | None, crops: NDArray[np.uint8]) -> Clip:
+def _still(key_frame: NDArray[np.uint8], crops: NDArray[np.uint8]) -> Clip:
     times = np.arange(len(crops)) / 5.0
     height, width = crops.shape[1:3]
     boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(crops), 1))

@@ -55,12 +55,12 @@ EMOTION_ROWS, REASON_ROWS = 40, 20
 REASON_WEIGHT = 0.5
 PEAK_LEARNING_RATE = 2e-3
 WARMUP_STEPS = 40
-EVALUATE_EVERY = 100
+EVALUATE_EVERY = 125
 MOST_WORDS = 25
 """Longer training utterances are left out: one of them makes a whole batch long."""
 MOST_DEV_ITEMS = 3600
 """Items of a dev set that are scored: all but some of GoEmotions."""
-SELECTION_ITEMS = 300
+SELECTION_ITEMS = 160
 """Items of each dev set that choose the best step; the final figures use all."""
 NOTICE = (
     "Trained on data for research: RAVDESS and nEMO (CC BY-NC-SA 4.0), EmoDB, FER+/FER2013, LFW, "
@@ -301,7 +301,7 @@ def main() -> None:
     parser.add_argument("--encoders", type=Path, required=True, help="folder with encoders/")
     parser.add_argument("--language-model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--noise", type=float, default=1.5, help="most noise, in deviations")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)

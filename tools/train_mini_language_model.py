@@ -49,6 +49,8 @@ WARMUP_STEPS = 50
 ANSWER_ROWS, REASON_ROWS = 96, 6
 ANSWER_PEAK_LEARNING_RATE = 2e-3
 REASON_WEIGHT = 0.3
+REVIEW_ROWS, REVIEW_WEIGHT = 3, 0.3
+"""Reading goes on beside answering: without it the model forgets how to write anything else."""
 SHORT_QUESTIONS = (
     "Which emotion is it?",
     "What does the person feel?",
@@ -290,9 +292,12 @@ def short_form(utterance: Utterance, rng: random.Random) -> tuple[str, str]:
 
 
 def answering_loss(
-    model: LlamaForCausalLM, tokenizer: LlamaTokenizer, utterances: Sequence[Utterance]
+    model: LlamaForCausalLM,
+    tokenizer: LlamaTokenizer,
+    utterances: Sequence[Utterance],
+    stream: NDArray[np.int16],
 ) -> StepLoss:
-    """Give the loss of answers alone: labels of utterances, and a few reasons.
+    """Give the loss of answers: labels of utterances, a few reasons, and a little reading.
 
     Reading spreads its loss over all tokens, so that labels are hardly learned from it. A third of
     the utterances of a step come from MELD, whose spoken lines are like the transcripts of use.
@@ -305,11 +310,16 @@ def answering_loss(
         chosen = balanced(meld, ANSWER_ROWS // 3, rng)
         chosen += balanced(others, ANSWER_ROWS - len(chosen), rng)
         asked = [
-            short_form(u, rng) if rng.random() < 0.85 else emotion_document(u, rng) for u in chosen
+            short_form(u, rng) if rng.random() < 0.7 else emotion_document(u, rng) for u in chosen
         ]
         explained = [reason_document(u, rng) for u in balanced(utterances, REASON_ROWS, rng)]
         losses = [_answer_loss(model, tokenizer, rows) for rows in (asked, explained)]
-        return losses[0] + REASON_WEIGHT * losses[1]
+        start = step * REVIEW_ROWS * CONTEXT % (len(stream) - REVIEW_ROWS * CONTEXT)
+        window = stream[start : start + REVIEW_ROWS * CONTEXT].astype(np.int64)
+        ids = torch.from_numpy(window).view(REVIEW_ROWS, CONTEXT)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            review: torch.Tensor = model(input_ids=ids, labels=ids).loss
+        return losses[0] + REASON_WEIGHT * losses[1] + REVIEW_WEIGHT * review
 
     return loss_of
 
@@ -410,7 +420,7 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=900, help="reading: batches of 16 x 256 tokens"
     )
-    parser.add_argument("--answer-steps", type=int, default=450, help="answering: batches of rows")
+    parser.add_argument("--answer-steps", type=int, default=620, help="answering: batches of rows")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -443,7 +453,7 @@ def main() -> None:
     )
     train(
         model,
-        answering_loss(model, tokenizer, utterances),
+        answering_loss(model, tokenizer, utterances, stream),
         arguments.answer_steps,
         ANSWER_PEAK_LEARNING_RATE,
         out / "answering.pt",
