@@ -31,6 +31,8 @@ SUBSETS: Mapping[tuple[str, ...], float] = {
     ("face", "voice", "words"): 0.14,
 }
 """How often each set of modalities is drawn."""
+ALONE_IN_REASONS = 0.5
+"""Share of reasons, besides the above, about one modality: no other may be named."""
 LABEL_WEIGHTS = {label: 1.0 for label in MINI.labels} | {"contempt": 0.4}
 """Labels are drawn evenly, contempt less often: fewer than 200 faces carry it, and nothing else."""
 CONTRADICTION = 0.1
@@ -42,6 +44,8 @@ The audio encoder has learned the training people by heart: a linear reader of t
 in 85 of 100 cases, and in about 50 for new people. Without this the model would trust voices too
 much. Of faces it reads 66 of 100 in training and 63 of new ones, which needs no such care.
 """
+SPOKEN = 0.3
+"""Share of utterances that are drawn from MELD alone, whose lines are spoken, not written."""
 PICTURE_NOISE = 0.4
 """Noise of the features of pictures, relative to that of voices."""
 FACE_FREE_KEY_FRAME = 0.15
@@ -83,6 +87,8 @@ class ExamplePool:
     def draw(self, task: Task, rng: random.Random) -> Example:
         """Draw one example of a task."""
         kinds = rng.choices(list(SUBSETS), list(SUBSETS.values()))[0]
+        if task == "reason" and rng.random() < ALONE_IN_REASONS:
+            kinds = (rng.choice(KINDS),)
         label = self._draw_label(kinds, rng)
         odd_one = rng.choice(kinds) if len(kinds) > 1 and rng.random() < CONTRADICTION else None
         chosen = {}
@@ -121,6 +127,8 @@ class ExamplePool:
     def _item(self, kind: str, label: str, rng: random.Random) -> Item:
         """Draw an item; three in ten are mixed with another of the same label and source."""
         pool = self._by_label[kind][label]
+        if kind == "words" and rng.random() < SPOKEN:
+            pool = [item for item in pool if item.source == "meld"]
         item = rng.choice(pool)
         if kind == "words" or rng.random() > 0.3:
             return item

@@ -26,6 +26,7 @@ from mini_items import (
     cached,
     dev_faces,
     encoder_digest,
+    keep_audible_words,
     scene_items,
     train_faces,
     voice_items,
@@ -51,8 +52,11 @@ from emotion_llama.labels import MINI
 from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
 from emotion_llama.records import Sample, Task
 
-EMOTION_ROWS, REASON_ROWS = 40, 20
-REASON_WEIGHT = 0.5
+ROWS: Mapping[Task, tuple[int, int]] = {"emotion": (40, 28), "reason": (20, 44)}
+"""Rows of a step for each task, before and after `LABELS_FIRST` of the steps."""
+REASON_WEIGHT = (0.5, 1.0)
+LABELS_FIRST = 0.45
+"""Share of the steps that are mostly about labels; the rest is mostly about reasons."""
 PEAK_LEARNING_RATE = 2e-3
 WARMUP_STEPS = 40
 EVALUATE_EVERY = 125
@@ -184,9 +188,10 @@ def train(
         rng = random.Random(step)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps)
-        loss = task_loss(model, processor, pool, "emotion", EMOTION_ROWS, rng)
-        reason_loss = task_loss(model, processor, pool, "reason", REASON_ROWS, rng)
-        (loss + REASON_WEIGHT * reason_loss).backward()  # type: ignore[no-untyped-call]
+        part = int(step >= LABELS_FIRST * steps)
+        loss = task_loss(model, processor, pool, "emotion", ROWS["emotion"][part], rng)
+        reason_loss = task_loss(model, processor, pool, "reason", ROWS["reason"][part], rng)
+        (loss + REASON_WEIGHT[part] * reason_loss).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -280,7 +285,7 @@ def read_items(
         return cached(path, heard, lambda: voice_items(data_dir, split, extractor))
 
     train_items = {
-        "voice": voices("train"),
+        "voice": keep_audible_words(voices("train")),
         "face": cached(
             cache_dir / "train_faces.pt", seen, lambda: train_faces(data_dir, extractor)
         ),
@@ -301,7 +306,7 @@ def main() -> None:
     parser.add_argument("--encoders", type=Path, required=True, help="folder with encoders/")
     parser.add_argument("--language-model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=620)
     parser.add_argument("--noise", type=float, default=1.5, help="most noise, in deviations")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
