@@ -349,7 +349,8 @@ class Predictor:
             row = dict(zip(offered.labels, probabilities[index].tolist(), strict=True))
             best = max(row, key=row.__getitem__)
             label = parsed[index] if parsed is not None else best
-            predictions.append(self._prediction(request, label, row, reasons[index], parts))
+            prediction = self._prediction(request, label, row, reasons[index], parts)
+            predictions.append(_with_doubt(prediction, offered))
         return predictions
 
     def _score(self, requests: Sequence[_Request], offered: LabelSet) -> torch.Tensor:
@@ -430,6 +431,15 @@ class Predictor:
         # the published behaviour: a zero vector still becomes a token through the layer's bias
         filled = {m: f"{reason}; zeros stand in for it" for m, reason in why.items() if m != "text"}
         return why | filled
+
+
+def _with_doubt(prediction: Prediction, offered: LabelSet) -> Prediction:
+    """Warn where the reason, which is written apart from the label, argues for another one."""
+    argued = parse_label(prediction.reason or "", offered)
+    if argued in (None, prediction.label):
+        return prediction
+    warning = f"the reason argues for {argued!r}, the label is {prediction.label!r}"
+    return replace(prediction, warnings=(*prediction.warnings, warning))
 
 
 @contextmanager

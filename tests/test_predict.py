@@ -218,6 +218,18 @@ def test_reasons_are_left_out_on_request(predictor: Predictor, talking_film: Pat
     assert label_only.probabilities == whole.probabilities
 
 
+def test_a_reason_for_another_label_is_a_warning(
+    predictor: Predictor, talking_film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = predictor(talking_film).label
+    assert label is not None
+    other = next(x for x in predictor.model.config.labels if x != label)
+    for reason, expected in ((other, 1), (label, 0), ("no label at all", 0)):
+        monkeypatch.setattr(predictor.processor, "decode", lambda _, text=reason: f"so {text}")
+        warnings = [w for w in predictor(talking_film).warnings if "argues for" in w]
+        assert len(warnings) == expected, reason
+
+
 def test_nothing_to_answer_from(predictor: Predictor) -> None:
     with pytest.raises(ValueError, match="gives neither a feature nor text"):
         predictor.from_features(Features())
