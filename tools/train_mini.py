@@ -56,7 +56,8 @@ ROWS: Mapping[Task, tuple[int, int]] = {"emotion": (40, 28), "reason": (20, 44)}
 """Rows of a step for each task, before and after `LABELS_FIRST` of the steps."""
 REASON_WEIGHT = (0.5, 1.0)
 LABELS_FIRST = 0.45
-"""Share of the steps that are mostly about labels; the rest is mostly about reasons."""
+"""Share of the steps that are mostly about labels; the rest is mostly about reasons, and only
+there a step may be chosen."""
 PEAK_LEARNING_RATE = 2e-3
 WARMUP_STEPS = 40
 EVALUATE_EVERY = 125
@@ -204,7 +205,8 @@ def train(
             figures = selection_score(model, processor, sets)
             history.append({"step": step + 1, **figures})
             print(f"dev recall {json.dumps(figures)}", flush=True)
-            if figures["mean"] >= max(entry["mean"] for entry in history):
+            late = [entry["mean"] for entry in history if entry["step"] >= LABELS_FIRST * steps]
+            if late and figures["mean"] >= max(late):
                 best = trainable_state(model)
             state = {
                 "trainable": trainable_state(model),
