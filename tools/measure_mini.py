@@ -3,8 +3,9 @@
     python tools/measure_mini.py --data DIR --split dev|test --out figures.json [--preset mini]
 
 Every row is the scored label over the closed label set of its data set, from the files as a user
-would give them. Intervals are 95 % percentile bootstraps over speakers where speakers are known
-(each drawn with all clips), else over items. Choose on ``dev``; look at ``test`` once.
+would give them. Intervals are 95 % percentile bootstraps over people (each drawn with all clips)
+where at least ten are known; with fewer, over items, which is too narrow for unseen people and
+said in the table. Choose on ``dev``; look at ``test`` once.
 """
 
 import argparse
@@ -28,6 +29,8 @@ from emotion_llama.predict import ClipFailure
 
 COMMON = ("neutral", "happy", "angry", "sad", "surprise", "fear")
 RESAMPLES = 2000
+FEWEST_PEOPLE = 10
+"""A bootstrap over fewer people says little."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Figure:
     name: str
     n: int
     groups: int
+    resampled: str
+    """``people`` or ``items``"""
     labels: int
     uar: float
     uar_95: tuple[float, float]
@@ -154,11 +159,14 @@ def summarize(
     guess = np.array(
         [(r.label or "none") if isinstance(r, Prediction) else "failed" for r in results]
     )
-    groups = np.array([item.group for item in items])
+    people = np.array([item.group for item in items])
+    by_people = len(np.unique(people)) >= FEWEST_PEOPLE
+    groups = people if by_people else np.arange(len(items))
     return Figure(
         name=name,
         n=len(items),
-        groups=len(np.unique(groups)),
+        groups=len(np.unique(people)),
+        resampled="people" if by_people and len(np.unique(people)) < len(items) else "items",
         labels=len(labels),
         uar=round(recall(truth, guess), 3),
         uar_95=interval(recall, truth, guess, groups),

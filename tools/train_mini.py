@@ -68,9 +68,8 @@ MOST_DEV_ITEMS = 3600
 SELECTION_ITEMS = 160
 """Items of each dev set that choose the best step; the final figures use all."""
 NOTICE = (
-    "Trained on data for research: RAVDESS and nEMO (CC BY-NC-SA 4.0), EmoDB, FER+/FER2013, LFW, "
-    "MELD and GoEmotions. Non-commercial use only. It names expressed emotion as actors and "
-    "annotators label it, not what a person feels; do not use it to judge people."
+    "The weights of mini are for non-commercial research only: CC BY-NC-SA 4.0, see "
+    "emotion_llama/presets/mini/LICENSE."
 )
 
 

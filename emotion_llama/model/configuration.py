@@ -69,6 +69,8 @@ class EmotionLlamaConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.labels = list(self.labels)
+        # where the language model was loaded from is a path of one machine, not a setting
+        self.text_config._name_or_path = ""
         self.lora_target_modules = list(self.lora_target_modules)
         self.tie_word_embeddings = bool(getattr(self.text_config, "tie_word_embeddings", False))
         if self.num_patches % self.patches_per_token:

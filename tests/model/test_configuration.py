@@ -33,3 +33,10 @@ def test_patches_must_divide_into_tokens() -> None:
 def test_unknown_rule_for_missing_modalities_is_refused() -> None:
     with pytest.raises(Exception, match="missing_modality"):
         EmotionLlamaConfig(missing_modality="guess")
+
+
+def test_saved_settings_name_no_folder_of_this_machine(tmp_path: Path) -> None:
+    Qwen2Config(hidden_size=32, num_hidden_layers=1).save_pretrained(tmp_path / "text")
+    text = AutoConfig.from_pretrained(tmp_path / "text")
+    EmotionLlamaConfig(text_config=text).save_pretrained(tmp_path / "whole")
+    assert str(tmp_path) not in (tmp_path / "whole" / "config.json").read_text()
