@@ -42,6 +42,9 @@ PACKAGED_PRESETS = Path(__file__).parent / "presets"
 _GREEDY_TOKENS = 16
 """Longest greedy answer to the emotion task; a label and the end of sequence fit well."""
 
+_UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
+_NO_FACE = "no face was found; what the reason says about a face is a guess"
+
 
 class PresetError(ValueError):
     """A preset cannot be found or loaded."""
@@ -402,6 +405,8 @@ class Predictor:
         confidence = max(probabilities.values())
         threshold = self.model.config.unsure_below
         missing = self._missing(request)
+        faceless = not {"local", "audio", "text"} - set(missing)
+        unseen = clip is not None and clip.frames is not None and clip.faces is None
         timings = request.timings_s | parts
         return Prediction(
             clip=request.name,
@@ -411,12 +416,12 @@ class Predictor:
             modalities=tuple(m for m in MODALITIES if m not in missing),
             missing=missing,
             confidence=confidence,
-            unsure=confidence < threshold or label is None,
-            unsure_rule=f"the most probable label has a probability below {threshold:g}",
+            unsure=confidence < threshold or label is None or faceless,
+            unsure_rule=f"{_UNSURE_RULE} {threshold:g}",
             valence=valence(probabilities),
             key_frame_s=clip.key_frame_s if clip else None,
             evidence=(),
-            warnings=clip.warnings if clip else (),
+            warnings=(*(clip.warnings if clip else ()), *([_NO_FACE] if unseen else [])),
             timings_s=timings | {"total": sum(timings.values())},
             preset=self.preset,
         )

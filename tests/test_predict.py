@@ -134,6 +134,18 @@ def test_without_a_face_the_picture_still_counts(preset: Path, talking_film: Pat
     answer = Predictor.from_pretrained(preset, device="cpu")(talking_film)
     assert answer.modalities == ("global", "audio")
     assert "no face was found" in answer.missing["local"]
+    assert any("says about a face is a guess" in warning for warning in answer.warnings)
+
+
+def test_a_picture_without_a_face_is_never_sure(
+    preset: Path, make_film: Callable[..., Path], frames_25: NDArray[np.uint8]
+) -> None:
+    predictor = Predictor.from_pretrained(preset, device="cpu")
+    predictor.model.config.unsure_below = 0.0
+    answer = predictor(make_film("silent.mp4", frames=frames_25))
+    assert answer.modalities == ("global",)
+    assert answer.unsure
+    assert "neither face, voice nor words" in answer.unsure_rule
 
 
 def test_a_batch_equals_single_answers_and_keeps_failures_in_place(

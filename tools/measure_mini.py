@@ -12,6 +12,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -276,18 +277,21 @@ def rows(
 def main() -> None:
     """Measure, print the table, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=os.environ.get("EMOTION_LLAMA_DATA"))
     parser.add_argument("--split", choices=("dev", "test"), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", default="mini")
     arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("found no data folder; give --data DIR or set EMOTION_LLAMA_DATA")
+    data_dir = Path(arguments.data)
     predictor = Predictor.from_pretrained(arguments.preset)
     figures = []
     print(
         "data set                        n  groups  labels    UAR [95 %]            accuracy [95 %]"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        for figure, _ in rows(predictor, arguments.data, arguments.split, Path(scratch)):
+        for figure, _ in rows(predictor, data_dir, arguments.split, Path(scratch)):
             figures.append(asdict(figure))
             print(
                 f"{figure.name:<28}{figure.n:>5}{figure.groups:>8}{figure.labels:>8}"
@@ -297,7 +301,7 @@ def main() -> None:
             )
     content: dict[str, Any] = {"split": arguments.split, "figures": figures}
     if arguments.split == "dev":
-        clips = read_manifest(arguments.data, "javanese", "dev", COMMON)
+        clips = read_manifest(data_dir, "javanese", "dev", COMMON)
         content["modality effects"] = modality_effects(predictor, clips)
         for name, effect in content["modality effects"].items():
             print(f"{name:<20}", effect)

@@ -198,7 +198,7 @@ def train_faces(data_dir: Path, extractor: FeatureExtractor) -> list[Item]:
         msg = "the preset has no temporal encoder; run train_mini_encoders.py"
         raise ValueError(msg)
     generator = torch.Generator().manual_seed(0)
-    scenes = global_role._scenes(data_dir, "train")
+    scenes = global_role.read_scenes(data_dir, "train")
     items = []
     for source, faces in (
         ("ferplus", face_data.ferplus(data_dir, "train")),
@@ -240,7 +240,7 @@ def dev_faces(data_dir: Path, extractor: FeatureExtractor) -> list[Item]:
 
 def scene_items(data_dir: Path, extractor: FeatureExtractor) -> list[Features]:
     """Encode training photographs without a face: key frames that say nothing."""
-    pictures = global_role._scenes(data_dir, "train").permute(0, 2, 3, 1).numpy()
+    pictures = global_role.read_scenes(data_dir, "train").permute(0, 2, 3, 1).numpy()
     clips = [Clip(str(i), "image", key_frame=p) for i, p in enumerate(pictures)]
     return [_halved(features) for features in extractor.extract_batch(clips)]
 

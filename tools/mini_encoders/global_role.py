@@ -33,7 +33,7 @@ NO_FACE_SHARE, BARE_SHARE = 0.1, 0.25
 """Shares of pictures without a face, and of bare crops that fill the picture."""
 
 
-def _scenes(data_dir: Path, split: str) -> Tensor:
+def read_scenes(data_dir: Path, split: str) -> Tensor:
     """Read the photographs of a split in which no face was found, uint8 [n x 3 x h x w]."""
     with (data_dir / "faces" / "scenes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -181,11 +181,13 @@ class GlobalRole:
         self.network = nn.ModuleDict({"encoder": encoder, "head": head})
         self._train = face_data.both(data_dir, "train", FACE_SIZE)
         self._weights = face_data.draw_weights(self._train)
-        self._scenes = _scenes(data_dir, "train")
+        self._scenes = read_scenes(data_dir, "train")
         dev = face_data.ferplus(data_dir, "dev")
         generator = torch.Generator().manual_seed(1)
         pixels = face_data.resize(dev, FACE_SIZE).pixels
-        pictures, self._present, self._bare = compose(pixels, _scenes(data_dir, "dev"), generator)
+        pictures, self._present, self._bare = compose(
+            pixels, read_scenes(data_dir, "dev"), generator
+        )
         self._dev_pictures, self._dev_labels = pictures.half() / 255.0, dev.labels
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
