@@ -215,6 +215,14 @@ def predict(
     reason: Annotated[
         bool, typer.Option(help="Write the reason, which takes most of the time.")
     ] = True,
+    speech_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|HUB-ID",
+            help="Whisper model that reads the words of clips without --text.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for each clip and line on stdout.")
     ] = False,
@@ -257,6 +265,11 @@ def predict(
                 predictor = load_predictor(
                     preset, device, dtype, decision, prompt_mode, face_source
                 )
+                if speech_model is not None:
+                    from emotion_llama.media import WhisperRecognizer
+
+                    where = device or "cpu"
+                    predictor.speech_recognizer = WhisperRecognizer(speech_model, device=where)
             results = answers(predictor, jobs, offered, reason, debug)
             with open_output(output) as stream:
                 write_answers(results, len(jobs), answer_writer(form, stream, len(jobs)), failures)

@@ -18,7 +18,7 @@ from emotion_llama.config import MediaConfig
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.face import CascadeDetector, FaceDetector, track_main_face, whole_frame_track
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
-from emotion_llama.media import MediaError, read_clip, text_clip
+from emotion_llama.media import MediaError, SpeechRecognizer, read_clip, text_clip
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.prompt import PromptMode
 from emotion_llama.records import (
@@ -92,6 +92,7 @@ class Predictor:
         media: how files are read
         decision: how the label is decided
         face_detector: what finds faces
+        speech_recognizer: what reads the words where no transcript is given; ``None``: nothing does
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Predictor:
         media: MediaConfig | None = None,
         decision: Decision = "scored",
         face_detector: FaceDetector | None = None,
+        speech_recognizer: SpeechRecognizer | None = None,
     ) -> None:
         self.model = model.eval()
         self.processor = processor
@@ -112,6 +114,7 @@ class Predictor:
         self.media = media or MediaConfig()
         self.decision = decision
         self.face_detector = face_detector or CascadeDetector()
+        self.speech_recognizer = speech_recognizer
 
     @classmethod
     def from_pretrained(
@@ -250,7 +253,7 @@ class Predictor:
         return self.extractor.extract(self.read(path))
 
     def read(self, path: str | Path | None, text: str | None = None) -> Clip:
-        """Read a file (or text alone) and find the main person's face.
+        """Read a file (or text alone), find the main person's face and, if asked to, the words.
 
         Raises:
             MediaError: the file gives nothing
@@ -258,7 +261,21 @@ class Predictor:
         """
         if path is None:
             return text_clip(text or "")
-        return self._with_face(read_clip(Path(path), self.media, text))
+        return self._with_words(self._with_face(read_clip(Path(path), self.media, text)))
+
+    def _with_words(self, clip: Clip) -> Clip:
+        """Let the recogniser read the words of a clip without transcript, and say so."""
+        recognizer = self.speech_recognizer
+        if recognizer is None or clip.waveform is None or clip.transcript is not None:
+            return clip
+        words = recognizer.transcribe(clip.waveform, clip.sample_rate_hz).strip()
+        if not words:
+            deaf: dict[Modality, str] = {"text": f"{recognizer.name} heard no words"}
+            return replace(clip, missing={**clip.missing, **deaf})
+        missing: dict[Modality, str] = {**clip.missing}
+        missing.pop("text", None)
+        note = f"the words were recognised by {recognizer.name} ({recognizer.version}): {words!r}"
+        return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
 
     def _with_face(self, clip: Clip) -> Clip:
         if clip.frames is None or clip.frame_times_s is None:

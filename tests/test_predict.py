@@ -242,6 +242,32 @@ def test_a_reason_for_another_label_is_a_warning(
         assert len(warnings) == expected, reason
 
 
+class Listener:
+    """A recogniser that always hears the same."""
+
+    name, version = "listener", "7"
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> str:
+        assert sample_rate_hz == 16000
+        assert waveform.ndim == 1
+        return self.words
+
+
+def test_recognised_words_are_used_and_said(preset: Path, talking_film: Path) -> None:
+    predictor = Predictor.from_pretrained(preset, device="cpu", media=WHOLE_FRAME)
+    given = predictor(talking_film, "We won!")
+    predictor.speech_recognizer = Listener(" We won! ")
+    heard = predictor(talking_film)
+    assert close(heard, given)
+    assert heard.warnings == ("the words were recognised by listener (7): 'We won!'",)
+    assert predictor(talking_film, "We won!").warnings == (), "given words are not overridden"
+    predictor.speech_recognizer = Listener("")
+    assert predictor(talking_film).missing["text"] == "listener heard no words"
+
+
 def test_nothing_to_answer_from(predictor: Predictor) -> None:
     with pytest.raises(ValueError, match="gives neither a feature nor text"):
         predictor.from_features(Features())
