@@ -343,10 +343,21 @@ class Predictor:
             for clip, row, times in zip(clips, features, timings, strict=True)
         ]
         usable = [request for request in requests if not request.nothing]
-        answers = iter(self._answer(usable, offered, with_reason) if usable else [])
+        answers = iter(self._answer_each(usable, offered, with_reason))
         for request in requests:
             why = request.nothing
             yield ClipFailure(request.name, why) if why else next(answers)
+
+    def _answer_each(
+        self, requests: list[_Request], offered: LabelSet, with_reason: bool
+    ) -> Sequence[Prediction | ClipFailure]:
+        """Answer together; where one clip cannot be (a transcript too long), answer one by one."""
+        try:
+            return self._answer(requests, offered, with_reason) if requests else []
+        except ValueError as error:
+            if len(requests) == 1:
+                return [ClipFailure(requests[0].name, str(error))]
+        return [self._answer_each([one], offered, with_reason)[0] for one in requests]
 
     def _answer(
         self, requests: Sequence[_Request], offered: LabelSet, with_reason: bool

@@ -163,6 +163,19 @@ def test_settings_reach_the_predictor_and_the_notice_is_said_once(
     assert NOTICE not in result.stdout
 
 
+def test_a_speech_model_reads_the_words(
+    stub: StubPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(
+        "emotion_llama.media.WhisperRecognizer", lambda name, device: loaded.append((name, device))
+    )
+    clip = make_clip(tmp_path)
+    assert run("predict", clip, "--speech-model", "whisper", "--device", "cpu").exit_code == 0
+    assert loaded == [("whisper", "cpu")]
+    assert hasattr(stub, "speech_recognizer")
+
+
 def test_json_is_one_object_a_line_and_nothing_else(stub: StubPredictor, folder: Path) -> None:
     result = run("predict", folder, "--json")
     assert result.exit_code == 1

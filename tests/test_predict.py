@@ -190,6 +190,16 @@ def test_a_clip_that_leaves_nothing_fails_alone(
     assert answer.modalities == ("text",)
 
 
+def test_a_transcript_that_is_too_long_fails_alone(
+    predictor: Predictor, talking_film: Path
+) -> None:
+    failure, answer = predictor.batch([talking_film] * 2, ["word " * 5000, "Hello"])
+    assert isinstance(failure, ClipFailure)
+    assert "give a shorter transcript" in failure.error
+    assert isinstance(answer, Prediction)
+    assert close(answer, predictor(talking_film, "Hello"))
+
+
 def test_texts_must_match_the_files(predictor: Predictor, talking_film: Path) -> None:
     with pytest.raises(ValueError, match="shorter|longer"):
         list(predictor.batch([talking_film], texts=["one", "two"]))
