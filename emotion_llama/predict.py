@@ -18,7 +18,7 @@ from emotion_llama.config import MediaConfig
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.face import CascadeDetector, FaceDetector, track_main_face, whole_frame_track
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
-from emotion_llama.media import MediaError, SpeechRecognizer, read_clip, text_clip
+from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.prompt import PromptMode
 from emotion_llama.records import (
@@ -318,9 +318,9 @@ class Predictor:
                     clips.append(self.read(path, text))
                 timings.append(times)
                 results.append(None)
-            except (MediaError, ValueError) as error:
+            except (ValueError, OSError) as error:  # MediaError is a ValueError
                 results.append(ClipFailure(str(path), str(error)))
-        answers = iter(self._answer_clips(clips, timings, offered, with_reason) if clips else [])
+        answers = self._answer_clips(clips, timings, offered, with_reason)
         for row, result in zip(rows, results, strict=True):
             yield result or replace(next(answers), clip=str(row[0]))
 
