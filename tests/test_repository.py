@@ -53,9 +53,9 @@ NO_TORCH = {"version", "labels", "records", "config", "prompt", "cli", "terminal
 
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|Users|root|mnt|media|scratch|work)/[\w.-]"
-    r"|[A-Z]:\\+Users|\.\./shared(?:/|\b)|/opt/(?:wheels|pypi)"
+    r"|[A-Z]:\\+Users|--data \.\./"
 )
-"""Folders that exist on somebody's machine only, and the data folder of one workplace."""
+"""Folders that exist on somebody's machine only, and a data folder beside the checkout."""
 
 MAX_BYTES = 250_000
 LARGE_FILES = ("emotion_llama/presets/", "examples/", "docs/", "tests/parity/")
@@ -233,7 +233,7 @@ def test_no_path_of_one_machine() -> None:
     [
         ("path = '/home/someone/clips'", True),
         ("open('/work/main/x')", True),
-        ("--data ../shared/data", True),
+        ("--data ../data", True),
         ("https://example.org/home/page", False),
         ("`emotion_llama/media/video.py`", False),
         ("#!/usr/bin/env bash", False),
