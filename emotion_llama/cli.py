@@ -212,6 +212,12 @@ def predict(
     face_source: Annotated[
         FaceSource, typer.Option(help="Find the face, or take the picture as it is.")
     ] = FaceSource.DETECT,
+    key_frame: Annotated[
+        str,
+        typer.Option(
+            metavar="POLICY", help="Frame for the global encoder: first, middle, peak, uniform:n."
+        ),
+    ] = "middle",
     reason: Annotated[
         bool, typer.Option(help="Write the reason, which takes most of the time.")
     ] = True,
@@ -263,7 +269,7 @@ def predict(
         if jobs:
             with one_line_errors(debug, WRONG_COMMAND):
                 predictor = load_predictor(
-                    preset, device, dtype, decision, prompt_mode, face_source
+                    preset, device, dtype, decision, prompt_mode, face_source, key_frame
                 )
                 if speech_model is not None:
                     from emotion_llama.media import WhisperRecognizer
@@ -511,6 +517,7 @@ def load_predictor(
     decision: Decision,
     prompt_mode: PromptMode,
     face_source: FaceSource,
+    key_frame: str,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
     # where bitsandbytes is installed, it speaks of a kernel that is not needed when imported
@@ -527,7 +534,7 @@ def load_predictor(
             preset,
             device=device,
             dtype=dtype,
-            media=MediaConfig(face_source=face_source.value),
+            media=MediaConfig(face_source=face_source.value, key_frame=key_frame),
             prompt_mode=prompt_mode.value,
             decision=decision.value,
         )
