@@ -212,12 +212,6 @@ def predict(
     face_source: Annotated[
         FaceSource, typer.Option(help="Find the face, or take the picture as it is.")
     ] = FaceSource.DETECT,
-    key_frame: Annotated[
-        str,
-        typer.Option(
-            metavar="POLICY", help="Frame for the global encoder: first, middle, peak, uniform:n."
-        ),
-    ] = "middle",
     reason: Annotated[
         bool, typer.Option(help="Write the reason, which takes most of the time.")
     ] = True,
@@ -269,7 +263,7 @@ def predict(
         if jobs:
             with one_line_errors(debug, WRONG_COMMAND):
                 predictor = load_predictor(
-                    preset, device, dtype, decision, prompt_mode, face_source, key_frame
+                    preset, device, dtype, decision, prompt_mode, face_source
                 )
                 if speech_model is not None:
                     from emotion_llama.media import WhisperRecognizer
@@ -517,7 +511,6 @@ def load_predictor(
     decision: Decision,
     prompt_mode: PromptMode,
     face_source: FaceSource,
-    key_frame: str,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
     # where bitsandbytes is installed, it speaks of a kernel that is not needed when imported
@@ -534,7 +527,7 @@ def load_predictor(
             preset,
             device=device,
             dtype=dtype,
-            media=MediaConfig(face_source=face_source.value, key_frame=key_frame),
+            media=MediaConfig(face_source=face_source.value),
             prompt_mode=prompt_mode.value,
             decision=decision.value,
         )

@@ -10,20 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from emotion_llama.config import MediaConfig
 from emotion_llama.encoders import FeatureExtractor
-from emotion_llama.face import (
-    CascadeDetector,
-    FaceDetector,
-    peak_crop,
-    track_main_face,
-    whole_frame_track,
-)
+from emotion_llama.face import CascadeDetector, FaceDetector, track_main_face, whole_frame_track
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
@@ -31,7 +24,6 @@ from emotion_llama.prompt import PromptMode
 from emotion_llama.records import (
     MODALITIES,
     Clip,
-    FaceTrack,
     Features,
     Modality,
     Prediction,
@@ -290,22 +282,13 @@ class Predictor:
             return clip
         size = self.media.face_crop_size
         if self.media.face_source == "whole-frame":
-            track = whole_frame_track(clip.frames, clip.frame_times_s, size)
-            return self._with_peak(clip, track)
+            return replace(clip, faces=whole_frame_track(clip.frames, clip.frame_times_s, size))
         faces = track_main_face(clip.frames, clip.frame_times_s, self.face_detector, size)
         if faces is not None:
-            return self._with_peak(clip, faces)
+            return replace(clip, faces=faces)
         why = f"no face was found in {len(clip.frames)} frame{'s' * (len(clip.frames) > 1)}"
         absent: dict[Modality, str] = {"local": why, "temporal": why}
         return replace(clip, missing={**clip.missing, **absent})
-
-    def _with_peak(self, clip: Clip, faces: FaceTrack) -> Clip:
-        """Enter the faces and, where the policy asks for it, move the key frame to their peak."""
-        if self.media.key_frame != "peak" or clip.frames is None or clip.frame_times_s is None:
-            return replace(clip, faces=faces)
-        peak_s = float(faces.times_s[peak_crop(faces)])
-        frame = int(np.argmin(np.abs(clip.frame_times_s - peak_s)))
-        return replace(clip, faces=faces, key_frame=clip.frames[frame], key_frame_s=peak_s)
 
     def _offered(self, labels: Labels) -> LabelSet:
         return label_set(self.model.config.labels if labels is None else labels)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from emotion_llama import Prediction, Predictor
-from emotion_llama.config import MediaConfig
 from emotion_llama.labels import MINI
 from emotion_llama.predict import PACKAGED_PRESETS
 
@@ -90,17 +89,6 @@ def test_removing_or_swapping_a_modality_changes_the_answer(
         probabilities = predictor.from_features(changed, with_reason=False).probabilities
         moved = sum(abs(whole[x] - probabilities[x]) for x in whole) / 2
         assert moved > 1e-3, f"total variation {moved:.1e}"
-
-
-def test_the_key_frame_may_be_the_peak() -> None:
-    media = MediaConfig(key_frame="peak")
-    predictor = Predictor.from_pretrained("mini", device="cpu", media=media)
-    clip = predictor.read(SMILE)
-    assert clip.key_frame_s is not None
-    assert clip.frame_times_s is not None
-    assert clip.frames is not None
-    position = list(clip.frame_times_s).index(clip.key_frame_s)
-    assert (clip.key_frame == clip.frames[position]).all()
 
 
 def test_words_alone_are_answered(predictor: Predictor) -> None:

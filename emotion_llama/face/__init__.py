@@ -2,7 +2,6 @@
 
 from emotion_llama.face.alignment import crop_face
 from emotion_llama.face.detector import CascadeDetector, FaceBox, FaceDetector
-from emotion_llama.face.peak import peak_crop
 from emotion_llama.face.tracker import track_main_face, whole_frame_track
 
 __all__ = [
@@ -10,7 +9,6 @@ __all__ = [
     "FaceBox",
     "FaceDetector",
     "crop_face",
-    "peak_crop",
     "track_main_face",
     "whole_frame_track",
 ]
