@@ -160,6 +160,21 @@ def start(
     """A clip of a person goes in; the emotion and the reasons for it come out."""  # noqa: D401
 
 
+def key_frame_policy(policy: str) -> str:
+    """Check a key-frame policy.
+
+    Raises:
+        typer.BadParameter: an unknown policy
+    """
+    from emotion_llama.config import parse_frame_policy
+
+    try:
+        parse_frame_policy(policy)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return policy
+
+
 @app.command(
     epilog="Exit code: 0 every clip has an answer, 1 some have none (named on stderr), "
     "2 wrong command or weights, 130 stopped with Ctrl-C."
@@ -212,6 +227,14 @@ def predict(
     face_source: Annotated[
         FaceSource, typer.Option(help="Find the face, or take the picture as it is.")
     ] = FaceSource.DETECT,
+    key_frame: Annotated[
+        str,
+        typer.Option(
+            metavar="POLICY",
+            callback=key_frame_policy,
+            help="Frame for the global encoder: first, middle, or uniform:n.",
+        ),
+    ] = "middle",
     reason: Annotated[
         bool, typer.Option(help="Write the reason, which takes most of the time.")
     ] = True,
@@ -263,7 +286,7 @@ def predict(
         if jobs:
             with one_line_errors(debug, WRONG_COMMAND):
                 predictor = load_predictor(
-                    preset, device, dtype, decision, prompt_mode, face_source
+                    preset, device, dtype, decision, prompt_mode, face_source, key_frame
                 )
                 if speech_model is not None:
                     from emotion_llama.media import WhisperRecognizer
@@ -511,6 +534,7 @@ def load_predictor(
     decision: Decision,
     prompt_mode: PromptMode,
     face_source: FaceSource,
+    key_frame: str,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
     # where bitsandbytes is installed, it speaks of a kernel that is not needed when imported
@@ -527,7 +551,7 @@ def load_predictor(
             preset,
             device=device,
             dtype=dtype,
-            media=MediaConfig(face_source=face_source.value),
+            media=MediaConfig(face_source=face_source.value, key_frame=key_frame),
             prompt_mode=prompt_mode.value,
             decision=decision.value,
         )

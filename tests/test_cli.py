@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from emotion_llama import cli, terminal
+from emotion_llama.config import MediaConfig
 from emotion_llama.labels import LabelSet
 from emotion_llama.model.checkpoint import CheckpointError, CoverageReport, VisionSizes
 from emotion_llama.predict import ClipFailure
@@ -174,6 +175,15 @@ def test_a_speech_model_reads_the_words(
     assert run("predict", clip, "--speech-model", "whisper", "--device", "cpu").exit_code == 0
     assert loaded == [("whisper", "cpu")]
     assert hasattr(stub, "speech_recognizer")
+
+
+def test_the_key_frame_policy_reaches_the_predictor(stub: StubPredictor, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path)
+    assert run("predict", clip, "--key-frame", "uniform:5").exit_code == 0
+    assert stub.settings["media"] == MediaConfig(key_frame="uniform:5")
+    wrong = run("predict", clip, "--key-frame", "peak")
+    assert wrong.exit_code == 2
+    assert "action units yet" in " ".join(wrong.stderr.split())
 
 
 def test_json_is_one_object_a_line_and_nothing_else(stub: StubPredictor, folder: Path) -> None:
