@@ -18,7 +18,7 @@ from mini_encoders.audio_role import AudioRole
 from mini_encoders.global_role import GlobalRole
 from mini_encoders.local_role import LocalRole
 from mini_encoders.temporal_role import TemporalRole
-from mini_encoders.training_loop import Role, train
+from training_loop import Role, train
 
 ROLES: Mapping[str, Callable[[Path, Path], Role]] = {
     "audio": AudioRole,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from emotion_llama.encoders import FaceLocalEncoder
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from mini_encoders import face_data, global_role, temporal_role, training_loop
+import training_loop
+from mini_encoders import face_data, global_role, local_role, temporal_role
 
 
 class FakeRole:
@@ -35,9 +36,9 @@ class FakeRole:
         faces = torch.rand(4, 1, 48, 48, generator=generator) * 255.0
         return faces, torch.full((4, 8), 0.125)
 
-    def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
-        scores: Tensor = network["head"](network["encoder"](inputs))
-        return scores
+    logits = local_role.LocalRole.logits
+    loss = local_role.LocalRole.loss
+    save = local_role.LocalRole.save
 
     def evaluate(self, network: nn.ModuleDict, num_resamples: int) -> dict[str, Any]:
         if self._evaluations == self._stop_after:

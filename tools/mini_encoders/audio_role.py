@@ -13,6 +13,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from training_loop import Batch, Schedule, cross_entropy
 
 from emotion_llama.encoders.audio_encoder import (
     SEGMENT_FRAMES,
@@ -20,10 +21,10 @@ from emotion_llama.encoders.audio_encoder import (
     cut_segments,
     trim_silence,
 )
+from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.labels import MINI
 
 from .scores import summarize
-from .training_loop import Schedule
 
 LABELS = tuple(label for label in MINI.labels if label != "contempt")
 """No speech set here has acted contempt."""
@@ -187,6 +188,15 @@ class AudioRole:
             log_mel = share * log_mel + (1.0 - share) * log_mel[order]
             targets = share * targets + (1.0 - share) * targets[order]
         return log_mel, targets
+
+    def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Give the cross-entropy of a batch of inputs and targets."""
+        inputs, targets = batch
+        return cross_entropy(self.logits(network, inputs), targets, self.schedule.label_smoothing)
+
+    def save(self, network: nn.ModuleDict, folder: Path) -> None:
+        """Write the encoder; the head stays in the checkpoint."""
+        save_encoder(network["encoder"], folder / "encoders" / self.name, torch.float16)
 
     def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
         """Score one segment per row, [b x 7]."""

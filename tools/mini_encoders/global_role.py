@@ -17,14 +17,15 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+from training_loop import Batch, Schedule, cross_entropy
 
 from emotion_llama.encoders.face_pixels import LUMA
+from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.encoders.global_encoder import SceneGlobalEncoder
 from emotion_llama.labels import MINI
 
 from . import face_data
 from .scores import summarize
-from .training_loop import Schedule
 
 SIZE = SceneGlobalEncoder.image_size
 FACE_SIZE = 64
@@ -198,6 +199,15 @@ class GlobalRole:
         pictures = face_data.relight(pictures, generator).clamp(0.0, 255.0) / 255.0
         expression = self._train.targets[chosen] * present[:, None]
         return pictures, torch.cat([expression, (~present).float()[:, None]], dim=1)
+
+    def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Give the cross-entropy of a batch of inputs and targets."""
+        inputs, targets = batch
+        return cross_entropy(self.logits(network, inputs), targets, self.schedule.label_smoothing)
+
+    def save(self, network: nn.ModuleDict, folder: Path) -> None:
+        """Write the encoder; the head stays in the checkpoint."""
+        save_encoder(network["encoder"], folder / "encoders" / self.name, torch.float16)
 
     def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
         """Score pictures, [b x 9]."""

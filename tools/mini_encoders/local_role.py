@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from training_loop import Batch, Schedule, cross_entropy
 
+from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.encoders.local_encoder import CROP_SIZE, FaceLocalEncoder
 from emotion_llama.labels import MINI
 
 from . import face_data
 from .scores import summarize
-from .training_loop import Schedule
 
 
 class LocalRole:
@@ -50,6 +51,15 @@ class LocalRole:
         pixels = face_data.warp(pixels, theta, CROP_SIZE)
         pixels = face_data.erase(face_data.relight(pixels, generator), generator)
         return pixels, self._train.targets[chosen]
+
+    def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Give the cross-entropy of a batch of inputs and targets."""
+        inputs, targets = batch
+        return cross_entropy(self.logits(network, inputs), targets, self.schedule.label_smoothing)
+
+    def save(self, network: nn.ModuleDict, folder: Path) -> None:
+        """Write the encoder; the head stays in the checkpoint."""
+        save_encoder(network["encoder"], folder / "encoders" / self.name, torch.float16)
 
     def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
         """Score one face per row, [b x 8]."""

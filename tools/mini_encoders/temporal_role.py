@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from training_loop import Batch, Schedule, cross_entropy
 
+from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.encoders.temporal_encoder import CROP_SIZE, NUM_CROPS, FaceTemporalEncoder
 from emotion_llama.labels import MINI
 
 from . import face_data
 from .scores import summarize
-from .training_loop import Schedule
 
 SOURCE_SIZE = 48
 
@@ -159,6 +160,15 @@ class TemporalRole:
         other = torch.randint(0, len(self._neutral), (count,), generator=generator)
         sequences = animate(self._train.pixels[chosen], self._neutral[other], generator)
         return sequences, self._train.targets[chosen]
+
+    def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Give the cross-entropy of a batch of inputs and targets."""
+        inputs, targets = batch
+        return cross_entropy(self.logits(network, inputs), targets, self.schedule.label_smoothing)
+
+    def save(self, network: nn.ModuleDict, folder: Path) -> None:
+        """Write the encoder; the head stays in the checkpoint."""
+        save_encoder(network["encoder"], folder / "encoders" / self.name, torch.float16)
 
     def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
         """Score sequences, [b x 8]."""

@@ -1,6 +1,6 @@
-"""One training loop for the four small encoders: schedule, moving average, checkpoint, resume.
+"""One training loop for the small networks: schedule, moving average, checkpoint, resume.
 
-Knows: optimisation. Does not know: sounds, pictures, labels; a `Role` hands it batches.
+Knows: optimisation. Does not know: sounds, pictures, labels; a `Role` hands it batches and a loss.
 Every epoch draws from a generator seeded by its number, so a resumed run repeats what it missed.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emotion_llama.encoders.feature_extractor import save_encoder
+Batch = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -33,28 +33,33 @@ class Schedule:
 
 
 class Role(Protocol):
-    """An encoder with a head that exists for training only, and its data."""
+    """A network with what exists for its training only, and its data."""
 
     name: str
     schedule: Schedule
     network: nn.ModuleDict
-    """``encoder`` is shipped; ``head`` stays in the checkpoint"""
 
-    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Give one augmented batch: inputs, and target probabilities [b x labels]."""
+    def draw(self, generator: torch.Generator) -> Batch:
+        """Give one augmented batch: inputs and targets."""
         ...
 
-    def logits(self, network: nn.ModuleDict, inputs: Tensor) -> Tensor:
-        """Give the scores that the loss sees, [b x labels]."""
+    def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
+        """Give the loss of one batch; runs under bf16 autocast."""
         ...
 
     def evaluate(self, network: nn.ModuleDict, num_resamples: int) -> dict[str, Any]:
         """Give the figures on the development split; intervals only if ``num_resamples``."""
         ...
 
+    def save(self, network: nn.ModuleDict, folder: Path) -> None:
+        """Write what is shipped of the network under the run's folder."""
+        ...
 
-def _soften(targets: Tensor, smoothing: float) -> Tensor:
-    return targets * (1.0 - smoothing) + smoothing / targets.shape[1]
+
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Give the mean cross-entropy of scores against softened probabilities, both [b x labels]."""
+    softened = targets * (1.0 - smoothing) + smoothing / targets.shape[1]
+    return functional.cross_entropy(logits.float(), softened)
 
 
 @torch.no_grad()
@@ -72,7 +77,7 @@ def train(role: Role, folder: Path, resume: bool) -> None:
 
     Args:
         role: network and data
-        folder: takes ``checkpoints/<role>.pt``, ``encoders/<role>/`` and ``dev/<role>.json``
+        folder: takes ``checkpoints/<role>.pt``, ``dev/<role>.json`` and what the role saves
         resume: continue from the checkpoint if there is one
     """
     torch.manual_seed(role.schedule.seed)
@@ -122,7 +127,7 @@ def train(role: Role, folder: Path, resume: bool) -> None:
         }
         torch.save(state, checkpoint_path.with_suffix(".new"))
         checkpoint_path.with_suffix(".new").replace(checkpoint_path)
-        save_encoder(average["encoder"], folder / "encoders" / role.name, torch.float16)
+        role.save(average, folder)
     report = {
         "schedule": asdict(schedule),
         "history": history,
@@ -146,11 +151,9 @@ def _run_epoch(
     network.train()
     total = 0.0
     for step in range(role.schedule.steps_per_epoch):
-        inputs, targets = role.draw(generator)
+        batch = role.draw(generator)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = role.logits(network, inputs)
-        softened = _soften(targets, role.schedule.label_smoothing)
-        loss = functional.cross_entropy(logits.float(), softened)
+            loss = role.loss(network, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
