@@ -29,7 +29,7 @@ SCHEMA_VERSION = "1"
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """The main person's face through the sampled frames of a clip."""
+    """One person's face through the frames of a clip; frames without the person are named."""
 
     crops: NDArray[np.uint8]
     """aligned face crops in time order, RGB, [t x h x w x 3]; at least one"""
@@ -41,6 +41,60 @@ class FaceTrack:
     """share of the looked-at frames in which the face was found, 0 to 1"""
     producer: str
     """name and version of what found the face"""
+    missing_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """presentation times of the looked-at frames in which this person was not found"""
+    person: int = 1
+    """1 is the main person of the clip, 2 the next one, ..."""
+    prominence: float = 1.0
+    """size x presence x centrality: what orders the people of a clip"""
+    scores: NDArray[np.float32] | None = None
+    """probability that the crop shows a face, [t]; this and all below are ``None`` where no points
+    were looked for"""
+    points: NDArray[np.float32] | None = None
+    """x, y, depth in pixels of the frame, numbered as in ``face/points.py``, [t x 70 x 3]"""
+    pose_deg: NDArray[np.float32] | None = None
+    """yaw, pitch, roll of the head in degrees, [t x 3]; see `emotion_llama.face.head_pose`"""
+    visible: NDArray[np.float32] | None = None
+    """probability that eyes, nose and mouth are not covered, [t x 3]"""
+
+
+AuScale = Literal["0-5", "0-1", "probability"]
+"""Unit of an intensity: FACS grades A to E as 1 to 5 with 0 for absent; a share of the largest
+movement; or how likely the unit is present. Values of different units are never mixed."""
+
+NeutralScope = Literal["clip", "population", "producer"]
+"""What intensities are relative to: the person's own neutral in the clip, the mean of many people
+(a still picture), or whatever an imported table's program used."""
+
+
+@dataclass(frozen=True)
+class ActionUnitTable:
+    """Action units of one person's face, a row a frame (Ekman & Friesen 1978: FACS)."""
+
+    times_s: NDArray[np.float64]
+    """presentation time of each row in seconds, [t]"""
+    frames: NDArray[np.int64]
+    """frame number of each row, from 0, as its producer counted, [t]"""
+    intensity: Mapping[str, NDArray[np.float32]]
+    """``AU12`` -> [t]; NaN where it could not be measured. A unit that was never measured has no
+    entry: absent is not 0"""
+    presence: Mapping[str, NDArray[np.float32]]
+    """``AU12`` -> 1 present, 0 not, NaN unknown, [t]; only from producers that decide it"""
+    confidence: Mapping[str, NDArray[np.float32]]
+    """``AU12`` -> 0 to 1, [t]; how far the value can be relied on, one entry for every unit of
+    ``intensity`` and ``presence``"""
+    tracked: NDArray[np.bool_]
+    """whether the producer followed the face in this frame, [t]; untracked rows hold only NaN"""
+    scale: AuScale
+    scope: NeutralScope
+    producer: str
+    version: str
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of all units of the table, by number."""
+        names = {*self.intensity, *self.presence}
+        return tuple(sorted(names, key=lambda name: int(name.removeprefix("AU"))))
 
 
 @dataclass(frozen=True)

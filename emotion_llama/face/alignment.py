@@ -1,14 +1,117 @@
-"""Frame and box -> square face crop.
+"""Frame and face -> square picture of the face, upright.
 
-Knows: geometry of the crop. Does not know: who found the box, time, what the crop is for.
-First version: an upright square around the box; rotation by landmarks is not measured yet.
+Knows: geometry of squares in a frame. Does not know: who found the face, time, networks.
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emotion_llama.face.detector import FaceBox, require_frame
+from emotion_llama.face.points import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
+
+REGION_SCALE = 1.4
+"""Side of the square that the landmark network sees, over the larger extent of the points: leaves
+room for motion between two frames."""
+REGION_OVER_BOX = 1.27
+"""The same over the side of the detector's box, which is 1.106 extents (median of the training
+faces)."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A turned square in a frame."""
+
+    centre: tuple[float, float]
+    """x, y in pixels of the frame"""
+    side: float
+    """pixels of the frame"""
+    roll_deg: float
+    """clockwise turn of the head in the picture that the crop undoes"""
+
+    def matrix(self, size: int) -> NDArray[np.float64]:
+        """Give the map from frame to crop pixels, [2 x 3]."""
+        scale = size / self.side
+        result = cv2.getRotationMatrix2D(self.centre, self.roll_deg, scale)
+        result[:, 2] += size / 2 - np.asarray(self.centre)
+        return np.asarray(result, dtype=np.float64)
+
+
+def mapped(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Map points [n x 2] through [2 x 3]."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float64)
+
+
+def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the map [2 x 3] that undoes another."""
+    return np.asarray(cv2.invertAffineTransform(matrix), dtype=np.float64)
+
+
+def roll_of(
+    right_eye: NDArray[np.floating], left_eye: NDArray[np.floating], mouth: NDArray[np.floating]
+) -> float:
+    """Give the clockwise turn of a head in degrees from three places x, y [2].
+
+    The line of the eyes says it when the face is seen from the front, the line from eyes to mouth
+    when it is seen from the side; each counts with its length in the picture.
+    """
+    across = left_eye - right_eye
+    down = mouth - (left_eye + right_eye) / 2
+    x, y = across[0] + down[1], across[1] - down[0]
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def roll_of_points(points: NDArray[np.floating]) -> float:
+    """Give the clockwise turn of a head in degrees from its points [70 x 2 or 3]."""
+    eyes = [points[list(group), :2].mean(axis=0) for group in (RIGHT_EYE, LEFT_EYE)]
+    mouth = points[[*OUTER_LIPS, *INNER_LIPS], :2].mean(axis=0)
+    return roll_of(eyes[0], eyes[1], mouth)
+
+
+def region_of_points(points: NDArray[np.floating], scale: float = REGION_SCALE) -> Region:
+    """Give the upright square around the points of a face [70 x 2 or 3]."""
+    roll = roll_of_points(points)
+    turn = Region((0.0, 0.0), 1.0, roll).matrix(1)
+    turn[:, 2] = 0.0
+    upright = mapped(turn, points[:, :2])
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    centre = mapped(inverse(turn), ((low + high) / 2)[None])[0]
+    return Region((float(centre[0]), float(centre[1])), float(scale * max(high - low)), roll)
+
+
+def region_of_box(box: FaceBox) -> Region:
+    """Give the square in which to look for the points of a detected face."""
+    roll = 0.0
+    if box.keypoints is not None:
+        roll = roll_of(*(np.array(point) for point in box.keypoints))
+    centre = (box.left + box.width / 2, box.top + box.height / 2)
+    return Region(centre, REGION_OVER_BOX * max(box.width, box.height), roll)
+
+
+def cut(frame: NDArray[np.uint8], region: Region, size: int) -> NDArray[np.uint8]:
+    """Cut a turned square out of a frame and scale it; outside, edge pixels are repeated.
+
+    Args:
+        frame: [h x w] or [h x w x 3]
+        region: what to cut
+        size: side of the result in pixels
+
+    Returns:
+        [size x size] or [size x size x 3]
+    """
+    matrix = region.matrix(size)
+    if region.side > 2 * size:  # linear sampling would skip pixels: average them first
+        shrink = min(1.0, 1.5 * size / region.side)
+        shape = (max(1, round(frame.shape[1] * shrink)), max(1, round(frame.shape[0] * shrink)))
+        ratio = np.array([frame.shape[1] / shape[0], frame.shape[0] / shape[1]])
+        frame = np.asarray(cv2.resize(frame, shape, interpolation=cv2.INTER_AREA))
+        # pixel centres lie at whole numbers: the shift of the finer grid is half a pixel less
+        matrix[:, 2] += matrix[:, :2] @ (ratio / 2 - 0.5)
+        matrix[:, :2] = matrix[:, :2] * ratio
+    crop = cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(crop, dtype=np.uint8)
 
 
 def crop_face(frame: NDArray[np.uint8], box: FaceBox, size: int) -> NDArray[np.uint8]:

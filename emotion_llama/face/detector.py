@@ -10,7 +10,18 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from emotion_llama.face.networks import decode
+
+
+SAME_FACE = 0.35
+"""Intersection over union from which two boxes of one picture are one face: faces of two people
+side by side share less."""
+MAX_CELLS = 400
+"""Most cells of one picture that become boxes; a face covers a few dozen."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,8 @@ class FaceBox:
     height: float
     score: float
     """how sure the detector is; comparable only within one detector"""
+    keypoints: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = None
+    """x, y of right eye, left eye and mouth in pixels of the frame, where the detector gives them"""
 
 
 class FaceDetector(Protocol):
@@ -120,6 +133,52 @@ class CascadeDetector:
             for (left, top, wide, high), score in zip(found.tolist(), np.ravel(scores), strict=True)
         ]
         return sorted(boxes, key=lambda box: (-box.score, box.left, box.top))
+
+
+def overlap(one: FaceBox, other: FaceBox) -> float:
+    """Give the intersection over union of two boxes, 0 to 1."""
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (one.width * one.height + other.width * other.height - shared)
+
+
+def boxes_of_maps(
+    maps: list[tuple[Tensor, Tensor]], lowest_score: float, scale: float = 1.0
+) -> list[FaceBox]:
+    """Read the faces out of the detector network's maps of one picture, best first.
+
+    1. Take the cells above the lowest score. 2. Decode their boxes. 3. Of boxes that overlap by
+    more than `SAME_FACE`, keep the best.
+
+    Args:
+        maps: score logits [1 x 1 x h x w] and box values [1 x 9 x h x w] of each level
+        lowest_score: probability below which a cell is no face
+        scale: pixels of the network's input over pixels of the frame
+    """
+    rows = []
+    for level, (logits, values) in enumerate(maps):
+        scores = torch.sigmoid(logits.float())[0, 0]  # [h x w]
+        chosen = scores >= lowest_score
+        if chosen.any():
+            boxes, points = decode(values.float(), level)
+            rows.append(
+                torch.cat([scores[chosen][None], boxes[0][:, chosen], points[0][:, chosen]])
+            )
+    if not rows:
+        return []
+    found = torch.cat(rows, dim=1).T  # [cells x 10]
+    order = torch.argsort(found[:, 0], descending=True, stable=True)[:MAX_CELLS]
+    kept: list[FaceBox] = []
+    for score, *numbers in found[order].tolist():
+        x, y, side, *places = (number / scale for number in numbers)
+        right, left, mouth = zip(places[::2], places[1::2], strict=True)
+        box = FaceBox(x - side / 2, y - side / 2, side, side, score, (right, left, mouth))
+        if all(overlap(box, other) <= SAME_FACE for other in kept):
+            kept.append(box)
+    return kept
 
 
 def _loaded_cascade(name: str) -> Any:

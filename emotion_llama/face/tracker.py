@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_llama.face.alignment import crop_face
-from emotion_llama.face.detector import FaceBox, FaceDetector
+from emotion_llama.face.detector import FaceBox, FaceDetector, overlap
 from emotion_llama.records import FaceTrack
 
 MIN_OVERLAP = 0.3
@@ -88,16 +88,6 @@ def whole_frame_track(
     height, width = frames.shape[1:3]
     boxes = [FaceBox(0.0, 0.0, float(width), float(height), score=1.0)] * len(frames)
     return _track(frames, times_s, list(range(len(frames))), boxes, size, "whole-frame 1")
-
-
-def overlap(one: FaceBox, other: FaceBox) -> float:
-    """Give the intersection over union of two boxes, 0 to 1."""
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def prominence(boxes: Sequence[FaceBox], film_shape: tuple[int, ...]) -> float:
