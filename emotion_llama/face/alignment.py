@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 from emotion_llama.face.detector import FaceBox, require_frame
 from emotion_llama.face.points import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 
+BOX_SCALE, BOX_SHIFT = 1.106, -0.051
+"""Face box of a set of points: its side over their larger extent, and the shift of its centre down
+in box sides. Medians over the training faces, against the boxes of the detector's teacher."""
+
 REGION_SCALE = 1.4
 """Side of the square that the landmark network sees, over the larger extent of the points: leaves
 room for motion between two frames."""
-REGION_OVER_BOX = 1.27
-"""The same over the side of the detector's box, which is 1.106 extents (median of the training
-faces)."""
+
+EYE_HEIGHT, EYE_DISTANCE = 0.39, 0.37
+"""Where an aligned crop has the middle between the eyes, and how far apart their centres are, in
+crop sides: medians of the training pictures of FER+ (0.391, 0.376) and LFW (0.398, 0.370), so that
+encoders see faces framed as they were trained."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,55 @@ def region_of_box(box: FaceBox) -> Region:
     roll = 0.0
     if box.keypoints is not None:
         roll = roll_of(*(np.array(point) for point in box.keypoints))
-    centre = (box.left + box.width / 2, box.top + box.height / 2)
-    return Region(centre, REGION_OVER_BOX * max(box.width, box.height), roll)
+    side = max(box.width, box.height)
+    x, y = box.left + box.width / 2, box.top + box.height / 2
+    turn = np.radians(roll)
+    shift = BOX_SHIFT * side
+    centre = (float(x + np.sin(turn) * shift), float(y - np.cos(turn) * shift))
+    return Region(centre, REGION_SCALE / BOX_SCALE * side, roll)
+
+
+def box_of_points(points: NDArray[np.floating], score: float = 1.0) -> FaceBox:
+    """Give the upright square box of a face from its points [70 x 2 or 3]."""
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    side = float(BOX_SCALE * max(high - low))
+    x, y = (low + high) / 2
+    left, top = float(x) - side / 2, float(y) + BOX_SHIFT * side - side / 2
+    return FaceBox(left, top, side, side, score)
+
+
+def aligned_region(points: NDArray[np.floating]) -> Region:
+    """Give the square that an aligned crop shows: a similarity transform on the eyes.
+
+    The head is set upright, the middle between the eyes comes to `EYE_HEIGHT`, and the distance of
+    the eyes, with its depth, becomes `EYE_DISTANCE`: a turned head is not enlarged.
+
+    Args:
+        points: x, y, depth in pixels, [70 x 3]
+    """
+    right, left = (points[list(group)].mean(axis=0) for group in (RIGHT_EYE, LEFT_EYE))
+    roll = roll_of_points(points)
+    side = float(np.linalg.norm(left - right)) / EYE_DISTANCE
+    turn = np.radians(roll)
+    down = np.array([-np.sin(turn), np.cos(turn)])
+    x, y = (right + left)[:2] / 2 + down * side * (0.5 - EYE_HEIGHT)
+    return Region((float(x), float(y)), side, roll)
+
+
+def align_face(
+    frame: NDArray[np.uint8], points: NDArray[np.floating], size: int
+) -> NDArray[np.uint8]:
+    """Cut the aligned crop of a face; the same input gives the same pixels.
+
+    Args:
+        frame: [h x w x 3] or [h x w]
+        points: of the face in it, x, y, depth in pixels, [70 x 3]
+        size: side of the crop in pixels
+
+    Returns:
+        [size x size x 3] or [size x size]
+    """
+    return cut(frame, aligned_region(points), size)
 
 
 def cut(frame: NDArray[np.uint8], region: Region, size: int) -> NDArray[np.uint8]:

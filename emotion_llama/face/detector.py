@@ -1,9 +1,10 @@
 """Frame -> boxes of faces with scores.
 
-Knows: the interface of a detector, and OpenCV's frontal-face cascade as the one that needs no
-weights. Does not know: time, identities, crops, files.
+Knows: the interface of a detector, the packaged network, and OpenCV's frontal-face cascade as a
+fallback without weights of ours. Does not know: time, identities, crops.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emotion_llama.face.networks import decode
+from emotion_llama.face.networks import STRIDES, DetectorNetwork, decode, load_weights, standardized
+from emotion_llama.face.shape import PACKAGED_DIR
 
 
 SAME_FACE = 0.35
@@ -56,6 +58,72 @@ class FaceDetector(Protocol):
     def detect(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
         """Find faces, best score first, in an RGB frame [h x w x 3]."""
         ...
+
+
+class NetworkDetector:
+    """The packaged detector network, or another of the same layers.
+
+    The score is the network's probability.
+
+    Args:
+        min_face_px: smallest face side that is given, in pixels of the frame
+        lowest_score: probability below which nothing is a face
+        weights_path: safetensors file; default is the packaged one
+    """
+
+    name = "face-detector"
+    version = "1"
+
+    WORK_PX = 320
+    """A frame no larger than this is searched as it is."""
+    SMALLEST_FACE_PX = 20
+    """Face side in pixels of the network's input from which faces are found reliably."""
+
+    def __init__(
+        self,
+        *,
+        min_face_px: int = 40,
+        lowest_score: float = 0.5,
+        weights_path: Path | None = None,
+    ) -> None:
+        self._network = load_weights(
+            DetectorNetwork(), weights_path or PACKAGED_DIR / "detector.safetensors"
+        )
+        self._min_face_px = min_face_px
+        self._lowest_score = lowest_score
+
+    def scale(self, height: int, width: int) -> float:
+        """Give how far a frame is shrunk: to 320 px, but no further than small faces allow."""
+        smallest = min(1.0, self.SMALLEST_FACE_PX / self._min_face_px)
+        return min(1.0, max(self.WORK_PX / max(height, width), smallest))
+
+    @torch.inference_mode()
+    def detect(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
+        """Find faces, best score first.
+
+        1. Grey, shrunk by area, edges repeated up to whole cells. 2. Network. 3. Boxes in pixels
+        of the frame, small ones left out.
+
+        Args:
+            frame: RGB, [h x w x 3]
+
+        Raises:
+            ValueError: another shape or type of frame
+        """
+        require_frame(frame)
+        scale = self.scale(*frame.shape[:2])
+        grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)  # [h x w]
+        if scale < 1.0:
+            size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        height, width = grey.shape
+        cell = STRIDES[-1]
+        below = math.ceil(height / cell) * cell - height
+        right = math.ceil(width / cell) * cell - width
+        grey = cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        maps = self._network(standardized(torch.from_numpy(grey)[None, None].float()))
+        found = boxes_of_maps(maps, self._lowest_score, scale)
+        return [box for box in found if box.width >= self._min_face_px]
 
 
 class CascadeDetector:

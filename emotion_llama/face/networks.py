@@ -1,10 +1,14 @@
 """The two small networks of the face: where faces are, and where the points of one face are.
 
-Knows: layers, sizes and the meaning of each output channel. Does not know: frames, crops, time,
-files; `detector.py` and `landmarks.py` turn pictures into tensors and outputs into records.
+Knows: layers, sizes, the meaning of each output channel, weight files. Does not know: frames,
+crops, time; `detector.py` and `landmarks.py` turn pictures into tensors and outputs into records.
 """
 
+from pathlib import Path
+from typing import TypeVar
+
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,6 +28,9 @@ CROP_PX = 96
 NUM_POINTS = 70
 REGIONS = ("eyes", "nose", "mouth")
 """Parts of the face whose visibility the landmark network states."""
+
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class ResidualBlock(nn.Module):
@@ -170,3 +177,28 @@ def standardized(grey: Tensor) -> Tensor:
     centred = grey - grey.mean(dim=(2, 3), keepdim=True)
     deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
     return centred / deviation.clamp(min=SMALLEST_DEVIATION)
+
+
+def load_weights(network: Network, path: Path) -> Network:
+    """Fill a network with the weights of a safetensors file, fp32, for use only.
+
+    Raises:
+        ValueError: the file is missing, or holds other tensors than the network has
+    """
+    if not path.is_file():
+        msg = f"found no file {path}, expected the weights of {type(network).__name__}; reinstall"
+        raise ValueError(msg)
+    stored = {name: value.float() for name, value in load_file(path).items()}
+    # counters of normalisation layers matter for training only and are not stored
+    expected = {k: v for k, v in network.state_dict().items() if v.is_floating_point()}
+    wrong = sorted(expected.keys() ^ stored.keys()) or [
+        name for name, value in stored.items() if value.shape != expected[name].shape
+    ]
+    if wrong:
+        msg = (
+            f"{path} does not fit {type(network).__name__}: {', '.join(wrong)}; "
+            "use the file that was made for this version"
+        )
+        raise ValueError(msg)
+    network.load_state_dict(stored, strict=False)
+    return network.eval().requires_grad_(False)

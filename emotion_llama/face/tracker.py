@@ -1,93 +1,312 @@
-"""Frames -> the main person's face through time.
+"""Frames -> the faces of the people in them, followed through time.
 
-Knows: how boxes are linked and which person is the main one. Does not know: how faces are found,
-files, models. First version: linked by overlap alone, so a person who leaves and comes back
-elsewhere is two people.
+Knows: how faces of neighbouring frames are linked, who comes back after a cut, which person is the
+main one. Does not know: how faces and points are found, files, action units.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_llama.face.alignment import crop_face
-from emotion_llama.face.detector import FaceBox, FaceDetector, overlap
+from emotion_llama.face.alignment import (
+    align_face,
+    box_of_points,
+    crop_face,
+    region_of_box,
+    region_of_points,
+)
+from emotion_llama.face.detector import FaceBox, FaceDetector, overlap, require_frame
+from emotion_llama.face.identity import describe, unit
+from emotion_llama.face.landmarks import FaceLandmarker, FacePoints, as_grey
+from emotion_llama.face.shape import head_pose
 from emotion_llama.records import FaceTrack
 
+MIN_SCORE = 0.5
+"""Probability of a face below which a person counts as lost."""
 MIN_OVERLAP = 0.3
-"""Intersection over union from which two boxes are one person: 5 frames a second allow a shift of
-about half a face."""
-
+"""Intersection over union from which boxes of two frames are one person: 5 frames a second allow a
+shift of about half a face."""
+MAX_GROWTH = 1.6
+"""Factor by which a face may grow or shrink from one frame to the next."""
+SAME_PERSON = 0.55
+"""Likeness from which a face is one that was seen before in the clip."""
+OTHER_PERSON = 0.25
+"""Likeness below which the face in a person's place is somebody else: a cut between two people
+framed alike changes little else in the picture."""
+CUT_LEVELS = 28.0
+"""Mean change of brightness of a 32 x 24 thumbnail from which a frame begins a new shot."""
+LOOK_AGAIN_S = 1.0
+"""Seconds after which the whole frame is searched again for people who came in."""
 MIN_CENTRALITY = 0.1
 """Weight of a face in a corner of the frame, where it would be 0 and size could not speak."""
+MEMORY = 0.9
+"""Share of a person's description that stays when a new frame is added."""
 
 
 @dataclass
 class _Person:
-    """Boxes linked so far."""
+    """One person as far as seen."""
 
     positions: list[int] = field(default_factory=list)
     boxes: list[FaceBox] = field(default_factory=list)
+    faces: list[FacePoints] = field(default_factory=list)
+    crops: list[NDArray[np.uint8]] = field(default_factory=list)
+    description: NDArray[np.float32] | None = None
+    is_followed: bool = False
+    """whether the last frame showed the person"""
 
 
-def track_main_face(
-    frames: NDArray[np.uint8], times_s: NDArray[np.float64], detector: FaceDetector, size: int
-) -> FaceTrack | None:
-    """Follow the main person's face.
-
-    1. Detect in every frame. 2. Link boxes that overlap. 3. Take the person with the largest
-    size x presence x centrality. 4. Steady the boxes over three frames. 5. Crop.
-
-    Size is the mean box side over the frame's shorter side, presence the share of frames with the
-    person, centrality 1 in the middle of the frame and falling to 0.1 in its corners. Of equals,
-    the one seen first is taken. A frame without the person gives no crop.
+class FaceTracker:
+    """Follows every face of a clip, frame by frame, without holding the frames.
 
     Args:
-        frames: RGB, in time order, [t x h x w x 3]
-        times_s: their presentation times, [t]
+        detector: what finds faces in a whole frame
+        landmarker: what finds the points of a face
+        crop_size: side of the aligned crops in pixels
+    """
+
+    def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker, crop_size: int) -> None:
+        self._detector = detector
+        self._landmarker = landmarker
+        self._crop_size = crop_size
+        self._people: list[_Person] = []
+        self._times_s: list[float] = []
+        self._looked_s = -np.inf
+        self._thumbnail: NDArray[np.float32] | None = None
+        self._shape = (0, 0)
+
+    def update(self, frame: NDArray[np.uint8], time_s: float) -> None:
+        """Take the next frame.
+
+        1. Follow the people of the last frame: their points say where to look. 2. Search the whole
+        frame after a cut, where somebody was lost or nobody is there, and once a second. 3. Who is
+        found there and is not followed is somebody seen before, or new.
+
+        Args:
+            frame: RGB, [h x w x 3]
+            time_s: its presentation time in seconds, later than the last
+
+        Raises:
+            ValueError: another shape or type of frame
+        """
+        require_frame(frame)
+        grey = as_grey(frame)
+        is_cut = self._begins_shot(grey)
+        position = len(self._times_s)
+        self._times_s.append(time_s)
+        self._shape = frame.shape[:2]
+        followed = [person for person in self._people if person.is_followed]
+        if is_cut:
+            for person in followed:
+                person.is_followed = False
+        else:
+            self._follow(followed, frame, grey, position)
+        has_lost = any(not person.is_followed for person in followed)
+        is_due = time_s - self._looked_s >= LOOK_AGAIN_S
+        if has_lost or is_due or not followed:
+            self._looked_s = time_s
+            self._search(frame, grey, position, is_cut)
+
+    def finish(self) -> tuple[FaceTrack, ...]:
+        """Give a track of each person, the main one first.
+
+        The main person has the largest size x presence x centrality: size is the mean box side over
+        the frame's shorter side, presence the share of frames with the person, centrality 1 in the
+        middle of the frame and falling to 0.1 in its corners. Of equals, the one seen first.
+        """
+        film = (len(self._times_s), *self._shape)
+        order = sorted(self._people, key=lambda person: -prominence(person.boxes, film))
+        return tuple(self._track(person, rank) for rank, person in enumerate(order, start=1))
+
+    def _begins_shot(self, grey: NDArray[np.uint8]) -> bool:
+        small = cv2.resize(grey, (32, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
+        before, self._thumbnail = self._thumbnail, small
+        return before is not None and float(np.abs(small - before).mean()) > CUT_LEVELS
+
+    def _follow(
+        self,
+        people: Sequence[_Person],
+        frame: NDArray[np.uint8],
+        grey: NDArray[np.uint8],
+        position: int,
+    ) -> None:
+        """Look for each person's face around its last place; who is not there is let go."""
+        regions = [region_of_points(person.faces[-1].points) for person in people]
+        found = self._landmarker.find(grey, regions)
+        taken: list[FaceBox] = []
+        for person, face in zip(people, found, strict=True):
+            box = box_of_points(face.points, face.score)
+            description = describe(grey, face.points)
+            person.is_followed = (
+                face.score >= MIN_SCORE
+                and _is_near(person.boxes[-1], box)
+                and _likeness(person, description) >= OTHER_PERSON
+                and all(overlap(box, other) < MIN_OVERLAP for other in taken)
+            )
+            if person.is_followed:
+                taken.append(box)
+                self._add(person, frame, position, box, face, description)
+
+    def _search(
+        self, frame: NDArray[np.uint8], grey: NDArray[np.uint8], position: int, is_cut: bool
+    ) -> None:
+        """Find the faces that nobody followed, and whose they are."""
+        here = [person.boxes[-1] for person in self._people if person.is_followed]
+        boxes = [
+            box
+            for box in self._detector.detect(frame)
+            if all(overlap(box, other) < MIN_OVERLAP for other in here)
+        ]
+        found = self._landmarker.find(grey, [region_of_box(box) for box in boxes], passes=2)
+        for face in found:
+            box = box_of_points(face.points, face.score)
+            if face.score < MIN_SCORE or any(overlap(box, other) >= MIN_OVERLAP for other in here):
+                continue
+            here.append(box)
+            description = describe(grey, face.points)
+            person = self._recognised(box, description, position, is_cut)
+            self._add(person, frame, position, box, face, description)
+
+    def _recognised(
+        self, box: FaceBox, description: NDArray[np.float32], position: int, is_cut: bool
+    ) -> _Person:
+        """Give the absent person whose face this is, or a new one."""
+        absent = [person for person in self._people if not person.is_followed]
+        best, best_likeness = None, SAME_PERSON
+        for person in absent:
+            likeness = _likeness(person, description)
+            # one who was there a moment ago needs no more than not to look like somebody else
+            is_recent = not is_cut and position - person.positions[-1] <= 2
+            if is_recent and overlap(person.boxes[-1], box) >= MIN_OVERLAP:
+                likeness += SAME_PERSON - OTHER_PERSON
+            if likeness >= best_likeness:
+                best, best_likeness = person, likeness
+        if best is None:
+            best = _Person()
+            self._people.append(best)
+        return best
+
+    def _add(
+        self,
+        person: _Person,
+        frame: NDArray[np.uint8],
+        position: int,
+        box: FaceBox,
+        face: FacePoints,
+        description: NDArray[np.float32],
+    ) -> None:
+        person.is_followed = True
+        person.positions.append(position)
+        person.boxes.append(box)
+        person.faces.append(face)
+        person.crops.append(align_face(frame, face.points, self._crop_size))
+        if person.description is None:
+            person.description = description
+        else:
+            person.description = unit(MEMORY * person.description + (1 - MEMORY) * description)
+
+    def _track(self, person: _Person, rank: int) -> FaceTrack:
+        times_s = np.array(self._times_s)
+        seen = np.zeros(len(times_s), dtype=bool)
+        seen[person.positions] = True
+        points = np.stack([face.points for face in person.faces])
+        return FaceTrack(
+            crops=np.stack(person.crops),
+            times_s=times_s[seen],
+            boxes=_as_array(person.boxes),
+            coverage=float(seen.mean()),
+            producer=f"{self._detector.name} {self._detector.version}, "
+            f"{self._landmarker.name} {self._landmarker.version}",
+            missing_s=times_s[~seen],
+            person=rank,
+            prominence=prominence(person.boxes, (len(times_s), *self._shape)),
+            scores=np.array([face.score for face in person.faces], dtype=np.float32),
+            points=points,
+            pose_deg=head_pose(points).astype(np.float32),
+            visible=np.stack([face.visible for face in person.faces]),
+        )
+
+
+def track_faces(
+    frames: Iterable[NDArray[np.uint8]],
+    times_s: Sequence[float] | NDArray[np.float64],
+    detector: FaceDetector,
+    landmarker: FaceLandmarker,
+    crop_size: int,
+) -> tuple[FaceTrack, ...]:
+    """Follow every face of a clip; see `FaceTracker`.
+
+    Args:
+        frames: RGB, in time order, each [h x w x 3]
+        times_s: their presentation times, as many
         detector: what finds faces
-        size: side of the crops in pixels
+        landmarker: what finds points
+        crop_size: side of the aligned crops in pixels
 
     Returns:
-        the track, or ``None`` when nobody was found
+        a track of each person, the main one first; empty when nobody was found
 
     Raises:
         ValueError: frames and times of different number
     """
-    _require_times(frames, times_s)
-    people: list[_Person] = []
-    for position, frame in enumerate(frames):
-        _link(people, position, detector.detect(frame))
-    if not people:
-        return None
-    main = max(people, key=lambda person: prominence(person.boxes, frames.shape[:3]))
-    boxes = _steadied(main.boxes)
-    return _track(
-        frames, times_s, main.positions, boxes, size, f"{detector.name} {detector.version}"
-    )
+    tracker = FaceTracker(detector, landmarker, crop_size)
+    for frame, time_s in zip(frames, times_s, strict=True):
+        tracker.update(frame, float(time_s))
+    return tracker.finish()
 
 
 def whole_frame_track(
-    frames: NDArray[np.uint8], times_s: NDArray[np.float64], size: int
+    frames: NDArray[np.uint8],
+    times_s: NDArray[np.float64],
+    size: int,
+    landmarker: FaceLandmarker | None = None,
 ) -> FaceTrack:
-    """Take every frame as a face crop already, on the user's word; nothing is looked for.
+    """Take every frame as a face crop already, on the user's word; no face is looked for.
 
     Args:
         frames: RGB, in time order, at least one, [t x h x w x 3]
         times_s: their presentation times, [t]
         size: side of the crops in pixels
+        landmarker: finds the points of the face that fills each frame; ``None``: none are given
 
     Raises:
         ValueError: no frames, or frames and times of different number
     """
-    _require_times(frames, times_s)
+    if len(frames) != len(times_s):
+        msg = f"found {len(frames)} frames and {len(times_s)} times, expected as many; pass both"
+        raise ValueError(msg)
     if len(frames) == 0:
         msg = "found no frames, expected at least one; check the clip first"
         raise ValueError(msg)
     height, width = frames.shape[1:3]
-    boxes = [FaceBox(0.0, 0.0, float(width), float(height), score=1.0)] * len(frames)
-    return _track(frames, times_s, list(range(len(frames))), boxes, size, "whole-frame 1")
+    box = FaceBox(0.0, 0.0, float(width), float(height), score=1.0)
+    track = FaceTrack(
+        crops=np.stack([crop_face(frame, box, size) for frame in frames]),
+        times_s=np.asarray(times_s, dtype=np.float64),
+        boxes=_as_array([box] * len(frames)),
+        coverage=1.0,
+        producer="whole-frame 1",
+    )
+    return track if landmarker is None else _with_points(track, frames, box, landmarker)
+
+
+def _with_points(
+    track: FaceTrack, frames: NDArray[np.uint8], box: FaceBox, landmarker: FaceLandmarker
+) -> FaceTrack:
+    """Add the points of the face that fills each frame."""
+    found = [landmarker.find(frame, [region_of_box(box)], passes=2)[0] for frame in frames]
+    points = np.stack([face.points for face in found])
+    return replace(
+        track,
+        producer=f"whole-frame 1, {landmarker.name} {landmarker.version}",
+        scores=np.array([face.score for face in found], dtype=np.float32),
+        points=points,
+        pose_deg=head_pose(points).astype(np.float32),
+        visible=np.stack([face.visible for face in found]),
+    )
 
 
 def prominence(boxes: Sequence[FaceBox], film_shape: tuple[int, ...]) -> float:
@@ -106,63 +325,16 @@ def prominence(boxes: Sequence[FaceBox], film_shape: tuple[int, ...]) -> float:
     return float(size * len(boxes) / num_frames * centrality)
 
 
-def _require_times(frames: NDArray[np.uint8], times_s: NDArray[np.float64]) -> None:
-    if len(frames) != len(times_s):
-        msg = f"found {len(frames)} frames and {len(times_s)} times, expected as many; pass both"
-        raise ValueError(msg)
+def _is_near(last: FaceBox, now: FaceBox) -> bool:
+    """Tell whether a face may have come from one box to the other between two frames."""
+    growth = now.width / last.width
+    return 1 / MAX_GROWTH <= growth <= MAX_GROWTH and overlap(last, now) > 0
 
 
-def _link(people: list[_Person], position: int, boxes: Sequence[FaceBox]) -> None:
-    """Give each box to the person whose last box it overlaps most, or to a new person."""
-    pairs = sorted(
-        (
-            (overlap(person.boxes[-1], box), i, j)
-            for i, person in enumerate(people)
-            for j, box in enumerate(boxes)
-        ),
-        key=lambda pair: (-pair[0], pair[1], pair[2]),
-    )
-    used_people: set[int] = set()
-    used_boxes: set[int] = set()
-    for shared, i, j in pairs:
-        if shared < MIN_OVERLAP or i in used_people or j in used_boxes:
-            continue
-        used_people.add(i)
-        used_boxes.add(j)
-        people[i].positions.append(position)
-        people[i].boxes.append(boxes[j])
-    people += [_Person([position], [box]) for j, box in enumerate(boxes) if j not in used_boxes]
+def _likeness(person: _Person, description: NDArray[np.float32]) -> float:
+    return 0.0 if person.description is None else float(person.description @ description)
 
 
-def _steadied(boxes: Sequence[FaceBox]) -> list[FaceBox]:
-    """Take the median of three neighbours in time: a detector's jitter would look like motion."""
-    if len(boxes) < 3:
-        return list(boxes)
-    sides = np.array([(box.left, box.top, box.width, box.height) for box in boxes])  # [t x 4]
-    padded = np.concatenate([sides[:1], sides, sides[-1:]])
-    medians = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)  # [t x 4]
-    return [
-        FaceBox(left, top, width, height, box.score)
-        for (left, top, width, height), box in zip(medians.tolist(), boxes, strict=True)
-    ]
-
-
-def _track(
-    frames: NDArray[np.uint8],
-    times_s: NDArray[np.float64],
-    positions: Sequence[int],
-    boxes: Sequence[FaceBox],
-    size: int,
-    producer: str,
-) -> FaceTrack:
-    return FaceTrack(
-        crops=np.stack(
-            [crop_face(frames[i], box, size) for i, box in zip(positions, boxes, strict=True)]
-        ),
-        times_s=np.asarray(times_s, dtype=np.float64)[list(positions)],
-        boxes=np.array(
-            [(box.left, box.top, box.width, box.height) for box in boxes], dtype=np.float32
-        ),
-        coverage=len(positions) / len(frames),
-        producer=producer,
-    )
+def _as_array(boxes: Sequence[FaceBox]) -> NDArray[np.float32]:
+    sides = [(box.left, box.top, box.width, box.height) for box in boxes]
+    return np.array(sides, dtype=np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emotion_llama.face.points import INNER_LIPS, LEFT_EYE, OUTER_LIPS, REGION_POINTS, RIGHT_EYE
 
-from .material import Face, Scene
+from .material import Face, Scene, yaw_of
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -45,12 +45,6 @@ def keypoints(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give right eye, left eye and mouth of points [70 x 2 or 3], [3 x 2]."""
     groups = (RIGHT_EYE, LEFT_EYE, (*OUTER_LIPS, *INNER_LIPS))
     return np.stack([points[list(group), :2].mean(axis=0) for group in groups])
-
-
-def yaw_of(points: NDArray[np.float32]) -> float:
-    """Give the turn of the head in degrees from the depth of the outer eye corners [70 x 3]."""
-    across = points[45] - points[36]
-    return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]))))
 
 
 def similarity(
