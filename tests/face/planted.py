@@ -29,6 +29,9 @@ WITHIN, BEYOND = 0.28, 0.5
 """Face units from the nearest moved point: up to the first all of a warp holds, none at the second.
 """
 
+LASHES = 0.035
+"""Face units above the edge of the upper lid to which its lashes reach."""
+
 MOUTH_DARK = (52.0, 22.0, 20.0)
 TEETH = (188.0, 172.0, 156.0)
 """Red, green, blue of what an opened mouth shows where the portrait's own was closed."""
@@ -77,10 +80,12 @@ class Motion:
     towards the person's left), the second is up the face.
     """
     approaches: Mapping[str, tuple[str, float]] = field(default_factory=dict)
-    """Point -> the point it goes to, and which part of the way, after ``shifts``.
+    """Point -> the point whose height it goes to, and which part of the way, after ``shifts``.
 
     In the order given, each towards where the other is by then.
     """
+    rolls_lips_in: bool = False
+    """whether the lips' red goes out of sight between them, in place of being squeezed"""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,9 @@ MOTIONS: Mapping[str, Motion] = {
             X_brow_inner=(0.0, 7.0),
             X_brow_middle=(0.0, 7.5),
             X_brow_outer=(0.0, 6.5),
+            X_lid_crease_inner=(0.0, 1.2),
+            X_lid_crease_middle=(0.0, 1.4),
+            X_lid_crease_outer=(0.0, 1.2),
             forehead=(0.0, 2.0),
         ),
     ),
@@ -120,7 +128,12 @@ MOTIONS: Mapping[str, Motion] = {
             "AU02": "the middle of the brow rises with its inner end",
             "AU04": "units 1 and 4 together slant the brows in the same way",
         },
-        shifts=_mm(X_brow_inner=(0.0, 6.5), X_brow_middle=(0.0, 2.0), forehead=(0.0, 1.5)),
+        shifts=_mm(
+            X_brow_inner=(0.0, 6.5),
+            X_brow_middle=(0.0, 2.0),
+            X_lid_crease_inner=(0.0, 1.2),
+            forehead=(0.0, 1.5),
+        ),
     ),
     "outer_brows_up": Motion(
         units=("AU02",),
@@ -128,7 +141,12 @@ MOTIONS: Mapping[str, Motion] = {
             "AU01": "the middle of the brow rises with its outer end",
             "AU05": "the wider space between brow and eye looks like a wider eye",
         },
-        shifts=_mm(X_brow_outer=(0.0, 6.5), X_brow_middle=(0.0, 5.0)),
+        shifts=_mm(
+            X_brow_outer=(0.0, 6.5),
+            X_brow_middle=(0.0, 5.0),
+            X_lid_crease_outer=(0.0, 1.2),
+            X_lid_crease_middle=(0.0, 0.8),
+        ),
     ),
     "brows_down": Motion(
         units=("AU04",),
@@ -140,6 +158,9 @@ MOTIONS: Mapping[str, Motion] = {
             X_brow_inner=(-2.5, -5.0),
             X_brow_middle=(-1.5, -4.5),
             X_brow_outer=(-0.5, -2.0),
+            X_lid_crease_inner=(-0.5, -1.2),
+            X_lid_crease_middle=(-0.3, -1.2),
+            X_lid_crease_outer=(0.0, -0.6),
             forehead=(0.0, -1.0),
         ),
     ),
@@ -150,6 +171,9 @@ MOTIONS: Mapping[str, Motion] = {
             X_upper_lid_inner=(0.0, 2.0),
             X_upper_lid_middle=(0.0, 2.5),
             X_upper_lid_outer=(0.0, 2.0),
+            X_lid_crease_inner=(0.0, 0.8),
+            X_lid_crease_middle=(0.0, 1.0),
+            X_lid_crease_outer=(0.0, 0.8),
         ),
     ),
     "lids_tight": Motion(
@@ -170,6 +194,11 @@ MOTIONS: Mapping[str, Motion] = {
     "lids_closed": Motion(
         units=("AU45",),
         related={"AU07": "the eye narrows on its way to closed"},
+        shifts=_mm(
+            X_lid_crease_inner=(0.0, -1.0),
+            X_lid_crease_middle=(0.0, -1.5),
+            X_lid_crease_outer=(0.0, -1.0),
+        ),
         approaches={
             "*_upper_lid_inner": ("*_lower_lid_inner", 1.0),
             "*_upper_lid_middle": ("*_lower_lid_middle", 1.0),
@@ -303,6 +332,7 @@ MOTIONS: Mapping[str, Motion] = {
             "lower_lip_bottom": ("lower_lip_top", 0.55),
             "lower_lip_*_outer": ("lower_lip_*_inner", 0.5),
         },
+        rolls_lips_in=True,
     ),
     "lips_parted": Motion(
         units=("AU25",),
@@ -359,6 +389,7 @@ MOTIONS: Mapping[str, Motion] = {
             "lower_lip_bottom": ("lower_lip_top", 0.85),
             "lower_lip_*_outer": ("lower_lip_*_inner", 0.8),
         },
+        rolls_lips_in=True,
     ),
 }
 """Every motion that can be planted, in the order of its first action unit's place on the face.
@@ -473,7 +504,8 @@ def render(
     seen = _seen(to_portrait, np.arange(width), np.arange(height))
     if not any(np.any(places[name] != portrait.points[name]) for name in places):
         return _look_up(portrait.pixels, seen)
-    above, below = _skin(portrait, places, to_portrait)
+    rolled = motion is not None and MOTIONS[motion].rolls_lips_in
+    above, below = _skin(portrait, places, to_portrait, rolled=rolled)
     source = seen + above
     boxes = [_box(aperture, places, to_portrait, (height, width)) for aperture in _APERTURES]
     for aperture, box in zip(_APERTURES, boxes, strict=True):
@@ -563,7 +595,8 @@ def _destinations(portrait: Portrait, motion: str | None, strength: float) -> di
             full[name] = still[name] + portrait.unit * (out * outwards + rise * up)
     for pattern, (goal, part) in MOTIONS[motion].approaches.items():
         for name, side in _sided(pattern):
-            full[name] = full[name] + part * (full[goal.replace("*", side)] - full[name])
+            way = full[goal.replace("*", side)] - full[name]
+            full[name] = full[name] + part * (way @ up) * up
     return {name: still[name] + strength * (full[name] - still[name]) for name in still}
 
 
@@ -591,7 +624,7 @@ def _look_up(pixels: Pixels, source: Floats) -> Pixels:
 
 
 def _skin(
-    portrait: Portrait, places: Mapping[str, Floats], to_portrait: Floats
+    portrait: Portrait, places: Mapping[str, Floats], to_portrait: Floats, *, rolled: bool
 ) -> tuple[Floats, Floats]:
     """Give how far back the skin at each pixel comes from, as a thin plate bends.
 
@@ -604,16 +637,13 @@ def _skin(
     """
     height, width = portrait.pixels.shape[:2]
     unit = portrait.unit
-    names = list(places)
-    knots = np.array([places[name] for name in names])
-    backwards = np.array([portrait.points[name] for name in names]) - knots
-    moved = knots[np.any(backwards != 0, axis=1)]
+    knots, shifts, lifts = _knots(portrait, places, rolled=rolled)
+    moved = knots[np.any(shifts != 0, axis=1)]
     ring = _ring(portrait)
-    lifts = np.array([_lift(knots[i], places, unit) * _side(names[i]) for i in range(len(names))])
     knots = np.concatenate(
         [np.column_stack([knots, lifts]), np.column_stack([ring, ring[:, 0] * 0])]
     )
-    backwards = np.concatenate([backwards, np.zeros_like(ring)])
+    backwards = np.concatenate([-shifts, np.zeros_like(ring)])
     weights = _bend(knots / unit, backwards)
     num_columns, num_rows = -(-width // GRID_PX), -(-height // GRID_PX)
     centre = (GRID_PX - 1) / 2
@@ -638,6 +668,24 @@ def _skin(
         )
         sheets.append(fine[:height, :width])
     return sheets[0], sheets[1]
+
+
+def _knots(
+    portrait: Portrait, places: Mapping[str, Floats], *, rolled: bool
+) -> tuple[Floats, Floats, Floats]:
+    """Give what the skin is held at: where it goes [n x 2], its shifts [n x 2], its lifts [n]."""
+    unit = portrait.unit
+    hidden = set(_APERTURES[-1].upper[1:-1] + _APERTURES[-1].lower[1:-1]) if rolled else set()
+    names = [name for name in places if name not in hidden]
+    knots = np.array([places[name] for name in names])
+    shifts = knots - np.array([portrait.points[name] for name in names])
+    sides = np.array([_side(name) for name in names])
+    # lashes go with the edge of their lid, they are not stretched
+    lashes = ["upper_lid" in name for name in names]
+    knots = np.concatenate([knots, knots[lashes] + LASHES * unit * portrait.axes()[1]])
+    shifts = np.concatenate([shifts, shifts[lashes]])
+    sides = np.concatenate([sides, sides[lashes]])
+    return knots, shifts, sides * _lift(knots, places, unit)
 
 
 def _ring(portrait: Portrait) -> Floats:
