@@ -29,11 +29,12 @@ WITHIN, BEYOND = 0.28, 0.5
 """Face units from the nearest moved point: up to the first all of a warp holds, none at the second.
 """
 
-LASHES = 0.035
+LASHES = 0.026
 """Face units above the edge of the upper lid to which its lashes reach."""
 
-MOUTH_DARK = (52.0, 22.0, 20.0)
-TEETH = (188.0, 172.0, 156.0)
+MOUTH_DARK = np.array((52.0, 22.0, 20.0))
+TEETH = np.array((192.0, 158.0, 136.0))
+GUMS = np.array((168.0, 104.0, 98.0))
 """Red, green, blue of what an opened mouth shows where the portrait's own was closed."""
 
 
@@ -158,9 +159,9 @@ MOTIONS: Mapping[str, Motion] = {
             X_brow_inner=(-2.5, -5.0),
             X_brow_middle=(-1.5, -4.5),
             X_brow_outer=(-0.5, -2.0),
-            X_lid_crease_inner=(-0.5, -1.2),
-            X_lid_crease_middle=(-0.3, -1.2),
-            X_lid_crease_outer=(0.0, -0.6),
+            X_lid_crease_inner=(-0.8, -1.8),
+            X_lid_crease_middle=(-0.5, -1.6),
+            X_lid_crease_outer=(0.0, -0.8),
             forehead=(0.0, -1.0),
         ),
     ),
@@ -195,9 +196,9 @@ MOTIONS: Mapping[str, Motion] = {
         units=("AU45",),
         related={"AU07": "the eye narrows on its way to closed"},
         shifts=_mm(
-            X_lid_crease_inner=(0.0, -1.0),
-            X_lid_crease_middle=(0.0, -1.5),
-            X_lid_crease_outer=(0.0, -1.0),
+            X_lid_crease_inner=(0.0, -1.6),
+            X_lid_crease_middle=(0.0, -2.4),
+            X_lid_crease_outer=(0.0, -1.6),
         ),
         approaches={
             "*_upper_lid_inner": ("*_lower_lid_inner", 1.0),
@@ -377,7 +378,11 @@ MOTIONS: Mapping[str, Motion] = {
             "AU23": "tightened lips show less red too",
             "AU24": "pressed lips show less red too",
         },
-        shifts=_mm(mouth_X_corner=(-1.0, 0.0), chin_hollow=(0.0, 1.5)),
+        shifts=_mm(
+            mouth_X_corner=(-1.0, 0.0),
+            chin_hollow=(0.0, 3.5),
+            chin_boss=(0.0, 1.0),
+        ),
         approaches={
             "upper_lip_bottom": ("lower_lip_top", 0.5),
             "lower_lip_top": ("upper_lip_bottom", 1.0),
@@ -392,9 +397,9 @@ MOTIONS: Mapping[str, Motion] = {
         rolls_lips_in=True,
     ),
 }
-"""Every motion that can be planted, in the order of its first action unit's place on the face.
+"""Every motion that can be planted, from the brows down.
 
-Amplitudes are those of an adult's full movement, in millimetres above.
+Amplitudes are those of an adult's full movement. Only shape moves: no folds or furrows are drawn.
 """
 
 
@@ -506,16 +511,17 @@ def render(
         return _look_up(portrait.pixels, seen)
     rolled = motion is not None and MOTIONS[motion].rolls_lips_in
     above, below = _skin(portrait, places, to_portrait, rolled=rolled)
-    source = seen + above
-    boxes = [_box(aperture, places, to_portrait, (height, width)) for aperture in _APERTURES]
-    for aperture, box in zip(_APERTURES, boxes, strict=True):
+    picture = _look_up(portrait.pixels, seen + above)
+    for aperture in _APERTURES:
+        if all(np.all(places[n] == portrait.points[n]) for n in aperture.upper + aperture.lower):
+            continue
+        box = _box(aperture, places, to_portrait, (height, width))
         upper, lower = _edges(aperture, places, seen[box][..., 0])
-        under = seen[box][..., 1] > (upper + lower) / 2
-        source[box] = seen[box] + np.where(under[..., None], below[box], above[box])
-    picture = _look_up(portrait.pixels, source)
-    for aperture, box in zip(_APERTURES, boxes, strict=True):
-        if any(np.any(places[n] != portrait.points[n]) for n in aperture.upper + aperture.lower):
-            picture[box] = _opened(portrait, aperture, places, seen[box], picture[box])
+        under = np.clip(seen[box][..., 1] - (upper + lower) / 2 + 0.5, 0.0, 1.0)[..., None]
+        skin = under * _look_up(portrait.pixels, seen[box] + below[box])
+        skin += (1.0 - under) * picture[box]
+        pressed = strength if rolled and not aperture.shows_eye else 0.0
+        picture[box] = _opened(portrait, aperture, places, seen[box], skin, pressed)
     return picture
 
 
@@ -680,9 +686,10 @@ def _knots(
     knots = np.array([places[name] for name in names])
     shifts = knots - np.array([portrait.points[name] for name in names])
     sides = np.array([_side(name) for name in names])
-    # lashes go with the edge of their lid, they are not stretched
-    lashes = ["upper_lid" in name for name in names]
-    knots = np.concatenate([knots, knots[lashes] + LASHES * unit * portrait.axes()[1]])
+    # lashes go with the edge of their lid, they are not stretched; a lid that rises has no room
+    up = portrait.axes()[1]
+    lashes = np.array(["upper_lid" in name for name in names]) & (shifts @ up <= 0)
+    knots = np.concatenate([knots, knots[lashes] + LASHES * unit * up])
     shifts = np.concatenate([shifts, shifts[lashes]])
     sides = np.concatenate([sides, sides[lashes]])
     return knots, shifts, sides * _lift(knots, places, unit)
@@ -798,7 +805,8 @@ def _opened(
     aperture: _Aperture,
     places: Mapping[str, Floats],
     seen: Floats,
-    skin: Pixels,
+    skin: Floats,
+    pressed: float,
 ) -> Pixels:
     """Draw into a part of the picture what an opening shows, where the skin leaves it open.
 
@@ -808,6 +816,7 @@ def _opened(
         places: where the control points are
         seen: where the part's pixels lie in the portrait, [h x w x 2]
         skin: the part with the skin drawn, [h x w x 3]
+        pressed: how firmly lips that are rolled in close, 0 to 1
 
     Returns:
         the part with both, [h x w x 3]
@@ -820,14 +829,14 @@ def _opened(
     draw = _eyeball if aperture.shows_eye else _mouth
     content = draw(portrait, seen, (upper, lower), (was_upper, was_lower))
     mixed = inside * content + (1.0 - inside) * skin
-    if aperture.shows_eye:
-        # lashes of the two lids meet in one dark line
-        first, last = places[aperture.upper[0]][0], places[aperture.upper[-1]][0]
-        along = np.clip((x - first) / (last - first), 0.0, 1.0)
-        shut = _eased(1.0 - 2.5 * (lower - upper) / np.maximum(was_lower - was_upper, 1.0))
-        line = np.exp(-(((y - (upper + lower) / 2) / (0.011 * portrait.unit)) ** 2))
-        depth = 0.5 * shut * line * np.clip(8 * along * (1 - along), 0.0, 1.0)
-        mixed = mixed * (1.0 - depth[..., None])
+    # the lashes of two lids, and lips that press, meet in one dark line
+    first, last = places[aperture.upper[0]][0], places[aperture.upper[-1]][0]
+    along = np.clip((x - first) / (last - first), 0.0, 1.0)
+    closed = _eased(1.0 - 2.5 * (lower - upper) / np.maximum(was_lower - was_upper, 1.0))
+    depth = 0.5 * closed if aperture.shows_eye else 0.4 * pressed * (lower - upper < 1.0)
+    line = np.exp(-(((y - (upper + lower) / 2) / (0.011 * portrait.unit)) ** 2))
+    depth = depth * line * np.clip(8 * along * (1 - along), 0.0, 1.0)
+    mixed = mixed * (1.0 - depth[..., None])
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
@@ -854,17 +863,16 @@ def _mouth(
     were: tuple[Floats, Floats],
 ) -> Floats:
     """Draw the mouth: the portrait's own teeth stay with the head, the rest is dark."""
-    x, y = seen[..., 0], seen[..., 1]
-    pixel = 0.013 * portrait.unit
-    showed = np.clip((were[1] - were[0]) / pixel - 1.0, 0.0, 1.0)
-    own = np.stack([x, np.maximum(y, were[0] + pixel * showed * (y < were[0]))], axis=-1)
-    teeth = _look_up(portrait.pixels, own).astype(np.float64)
-    gap = np.maximum(edges[1] - edges[0], 1e-3)
-    depth = (y - edges[0]) / gap
-    # teeth that the portrait hides show as a dim edge under the upper lip
-    wide = np.clip((gap / portrait.unit - 0.02) / 0.06, 0.0, 1.0)
-    hint = 0.45 * wide * _eased((0.34 - depth) / 0.12) * (1.0 - showed)
-    dark = np.array(MOUTH_DARK) * (1.0 - hint[..., None]) + np.array(TEETH) * hint[..., None]
-    missing = np.clip((y - were[1]) / (1.5 * pixel), 0.0, 1.0)
-    missing = np.maximum(missing, np.clip((were[0] - y) / (1.5 * pixel), 0.0, 1.0) * (1.0 - showed))
-    return missing[..., None] * dark + (1.0 - missing[..., None]) * teeth
+    y = seen[..., 1]
+    thin = 0.02 * portrait.unit
+    showed = np.clip((were[1] - were[0]) / (0.6 * thin) - 1.0, 0.0, 1.0)
+    # teeth that the portrait hides show as a dim edge where its lips meet
+    gap = np.clip((edges[1] - edges[0]) / portrait.unit / 0.06 - 0.3, 0.0, 1.0)
+    upper_row = _eased((0.045 - (y - were[0]) / portrait.unit) / 0.02)
+    hint = (0.55 * gap * upper_row * (1.0 - showed))[..., None]
+    dark = hint * TEETH + (1.0 - hint) * MOUTH_DARK
+    above = np.clip((were[0] - y) / thin, 0.0, 1.0)[..., None]
+    below = np.clip((y - were[1]) / thin, 0.0, 1.0)[..., None]
+    hidden = showed[..., None] * GUMS + (1.0 - showed[..., None]) * dark
+    own = _look_up(portrait.pixels, seen).astype(np.float64)
+    return above * hidden + below * dark + (1.0 - above - below) * own

@@ -84,7 +84,7 @@ class DetectorRole:
 
     def __init__(self, data_dir: Path, labels_dir: Path) -> None:
         self.schedule = Schedule(
-            epochs=20,
+            epochs=26,
             steps_per_epoch=250,
             batch_size=16,
             peak_learning_rate=4e-3,
@@ -94,10 +94,10 @@ class DetectorRole:
         self.network = nn.ModuleDict({"detector": DetectorNetwork()})
         self._faces = material.lfw(data_dir, "train")
         self._small = material.labelled(data_dir, labels_dir, "ferplus", "train")
-        self._scenes = material.scenes(data_dir, "train")
+        self._scenes = material.scenes(data_dir, "train", labels_dir)
         dev = np.random.default_rng(7)
         faces = material.lfw(data_dir, "dev")
-        scenes = [s for s in material.scenes(data_dir, "dev") if len(s.candidates) == 0]
+        scenes = [s for s in material.scenes(data_dir, "dev", labels_dir) if not len(s.candidates)]
         self._dev = [self._composed(faces, [], scenes, dev, 20.0) for _ in range(DEV_PICTURES)]
 
     @staticmethod

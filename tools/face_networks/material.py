@@ -127,17 +127,32 @@ def labelled(data_dir: Path, labels_dir: Path, name: str, split: str) -> list[Fa
     return faces
 
 
-def scenes(data_dir: Path, split: str) -> list[Scene]:
-    """Read the scene photographs of a split."""
-    with (data_dir / "faces" / "scenes.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+def scenes(data_dir: Path, split: str, labels_dir: Path | None = None) -> list[Scene]:
+    """Read the scene photographs of a split.
+
+    Args:
+        data_dir: folder of docs/data.md
+        split: train, dev or test
+        labels_dir: holds ``scenes.csv`` of make_scene_labels.py, whose places are added
+    """
     found: dict[str, list[list[float]]] = {}
-    for row in rows:
-        boxes = found.setdefault(row["file"], [])
-        if row["faces"] == "candidate":
-            boxes.append([float(row[k]) for k in ("x", "y", "width", "height")])
+    with (data_dir / "faces" / "scenes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == split:
+                boxes = found.setdefault(row["file"], [])
+                if row["faces"] == "candidate":
+                    boxes.append(_place(row))
+    if labels_dir is not None:
+        with (labels_dir / "scenes.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                if row["file"] in found:
+                    found[row["file"]].append(_place(row))
     with zipfile.ZipFile(data_dir / "faces" / "scenes.zip") as archive:
         return [
             Scene(_grey(archive.read(name)), np.array(boxes, np.float32).reshape(-1, 4))
             for name, boxes in found.items()
         ]
+
+
+def _place(row: dict[str, str]) -> list[float]:
+    return [float(row[key]) for key in ("x", "y", "width", "height")]
