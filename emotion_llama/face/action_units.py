@@ -10,7 +10,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_llama.face.movements import MOVEMENTS, REGION_OF_UNIT, movement_matrix, one_side
+from emotion_llama.face.brow_reading import UNITS as BROW_UNITS
+from emotion_llama.face.brow_reading import read_brows
+from emotion_llama.face.movements import (
+    MM,
+    MOVEMENTS,
+    REGION_OF_UNIT,
+    group_shifts,
+    movement_matrix,
+    one_side,
+)
 from emotion_llama.face.networks import REGIONS
 from emotion_llama.face.points import MIRRORED
 from emotion_llama.face.shape import eye_distance_px, frontal, population
@@ -26,6 +35,8 @@ FAR_JAW = "AU27"
 """Mouth stretch: what the jaw drops beyond the full grade of AU26."""
 MOST_MOVEMENT = {JAW: 2.0}
 """Largest fitted share of a movement, where it is not 1."""
+MODEL_ERROR = 1.0 * MM
+"""Deviation of a real movement from the table's, of each coordinate."""
 PRIOR_DEVIATION = 0.5
 """Expected size of a movement as a share of the strongest: keeps noise from becoming movements."""
 
@@ -65,12 +76,13 @@ def _fit(scope: NeutralScope) -> _Fit:
     """Prepare the fit: least squares in the metric of what differs without any movement.
 
     Against many people's mean, faces at rest differ by their shape; against the person's own
-    neutral only by errors of the points. Both covariances are measured on training people.
+    neutral only by errors of the points. Both spreads are measured on training people: of every
+    coordinate, and of the shifts that move a group of points together.
     """
     statistics = population()
-    covariance = statistics["noise_covariance"].astype(np.float64)
-    if scope == "population":
-        covariance = covariance + statistics["neutral_covariance"]
+    shifts = group_shifts() * statistics[f"{scope}_shifts"].astype(np.float64)  # [58 x 3]
+    spread = statistics[f"{scope}_spread"].astype(np.float64) ** 2 + MODEL_ERROR**2
+    covariance = shifts @ shifts.T + np.diag(spread)
     movements = movement_matrix(FITTED)
     project = np.linalg.solve(covariance, movements)  # [58 x u]
     prior = np.eye(len(FITTED)) / PRIOR_DEVIATION**2
@@ -160,6 +172,9 @@ def measure_action_units(track: FaceTrack, frames: NDArray[np.int64] | None = No
         differences = differences - _own_neutral(differences[usable])
     fit = _fit(scope)
     grades = FULL * _solve(fit, differences)
+    if scope == "population":  # the points alone cannot tell a raised brow from a high one
+        brows = [FITTED.index(unit) for unit in BROW_UNITS]
+        grades[:, brows] = (grades[:, brows] + read_brows(track.crops)) / 2
     values = np.where(trust > 0, grades, np.nan).astype(np.float32)
     sure = (trust * fit.reliability).astype(np.float32)
     intensity = {unit: np.minimum(values[:, k], FULL) for k, unit in enumerate(FITTED)}

@@ -27,8 +27,14 @@ def describe(grey: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[n
     Returns:
         unit vector, [900]
     """
-    found = np.ravel(_GRADIENTS.compute(align_face(grey, points, SIZE_PX)))
+    found = raw_gradients(align_face(grey, points, SIZE_PX))
     return unit(found - population()["gradients"].astype(np.float32))
+
+
+def raw_gradients(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Give the oriented gradients of an aligned grey crop [s x s], scaled to 48 px, [900]."""
+    small = cv2.resize(crop, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+    return np.ravel(np.asarray(_GRADIENTS.compute(small), dtype=np.float32))
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

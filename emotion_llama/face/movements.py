@@ -23,7 +23,7 @@ MOVEMENTS: dict[str, dict[int, tuple[float, float]]] = {
     "AU02": {17: (0, 5), 18: (0, 7), 19: (0, 5), 20: (0, 2)},
     "AU04": {21: (-2.5, -5), 20: (-2, -5), 19: (-1.5, -4), 18: (-1, -3), 17: (-0.5, -1)},
     # lids: 37 and 38 above, 40 and 41 below
-    "AU05": {37: (0, 2.5), 38: (0, 2.5)},
+    "AU05": {37: (0, 2.5), 38: (0, 2.5), 40: (0, -0.8), 41: (0, -0.8)},
     "AU06": {17: (0, -1), 40: (0, 1.8), 41: (0, 2.2), 36: (0, 0.4)},
     "AU07": {37: (0, -1.5), 38: (0, -1.5), 40: (0, 1.8), 41: (0, 1.8)},
     "AU45": {37: (0, -8), 38: (0, -8), 40: (0, 0.8), 41: (0, 0.8)},
@@ -32,8 +32,9 @@ MOVEMENTS: dict[str, dict[int, tuple[float, float]]] = {
              20: (0, -2), 21: (0, -3)},
     "AU10": {31: (0.5, 1), 49: (0, 3), 50: (0, 5), 51: (0, 4.5), 61: (0, 5), 62: (0, 4.5)},
     # lip corners: 48 outside, 60 inside
-    "AU12": {48: (6, 7), 60: (5.5, 6.5), 49: (3, 3.5), 59: (3.5, 4.5), 61: (2.5, 3), 67: (2.5, 3.5),
-             50: (1, 1), 58: (1.5, 2), 51: (0, 0.5), 57: (0, 1), 62: (0, 0.5), 66: (0, 1)},
+    "AU12": {48: (7, 8), 60: (6.5, 7.5), 49: (4, 5), 59: (4, 5), 61: (2.5, 4), 67: (2.5, 4),
+             50: (1.5, 2.5), 58: (1.5, 2.5), 51: (0, 1.5), 57: (0, 1.5), 62: (0, 1.5),
+             66: (0, 1.5)},
     "AU14": {48: (3, 0), 60: (2.5, 0), 49: (0.8, -0.5), 59: (0.8, 0.5)},
     "AU15": {48: (1, -5), 60: (1, -4.5), 59: (0.5, -3.5), 49: (0.5, -2), 58: (0, -1)},
     "AU20": {48: (7, -1), 60: (6.5, -1), 49: (4, -0.5), 59: (4, -0.5), 61: (3, 0), 67: (3, 0),
@@ -60,6 +61,23 @@ REGION_OF_UNIT = {
     ),
 }
 """Part of the face that must be seen for a unit to be measured."""
+
+
+GROUPS = (
+    (17, 18, 19, 20, 21, 36, 37, 38, 39, 40, 41),
+    (31, 32, 33),
+    (48, 49, 50, 51, 57, 58, 59, 60, 61, 62, 66, 67, 6, 7, 8),
+)
+"""Points of `RIGHT_SIDE` that rise and fall together when the face is long or the pitch misread."""
+
+
+def group_shifts() -> NDArray[np.float64]:
+    """Give what one unit of upward shift of each group does to the numbers of `one_side` [58 x 3].
+    """
+    matrix = np.zeros((len(RIGHT_SIDE), 2, len(GROUPS)))
+    for column, group in enumerate(GROUPS):
+        matrix[[RIGHT_SIDE.index(point) for point in group], 1, column] = 1.0
+    return matrix.reshape(-1, len(GROUPS))
 
 
 def one_side(shapes: NDArray[np.floating], mirrored: NDArray[np.intp]) -> NDArray[np.float64]:

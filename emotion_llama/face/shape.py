@@ -3,7 +3,7 @@
 Knows: the mean face and rigid alignment. Does not know: pictures, networks, action units.
 """
 
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,26 @@ RIGID_POINTS = {
 """Points that no expression moves much, with their weight in the alignment."""
 
 
-@cache
-def population() -> dict[str, NDArray[np.float32]]:
-    """Read the packaged statistics of many faces; see ``tools/face_networks/population.py``.
+_in_use: dict[str, NDArray[np.floating]] = {}
+
+
+def population() -> Mapping[str, NDArray[np.floating]]:
+    """Give the packaged statistics of many faces; see ``tools/make_face_population.py``.
 
     Returns:
         ``mean``: the mean face, x to the picture's right, y down, depth away from the camera, in
-        units of the distance of the outer eye corners, centred between them, [70 x 3]; and the
-        statistics of neutral faces that `action_units` reads
+        units of the distance of the outer eye corners, centred between them, [70 x 3]; and what
+        `action_units`, `brow_reading` and `identity` read
     """
-    return dict(load_file(PACKAGED_DIR / "population.safetensors"))
+    if not _in_use:
+        _in_use.update(load_file(PACKAGED_DIR / "population.safetensors"))
+    return _in_use
+
+
+def use_population(statistics: Mapping[str, NDArray[np.floating]]) -> None:
+    """Use other statistics than the packaged ones in this process: for measuring new ones."""
+    _in_use.clear()
+    _in_use.update(statistics)
 
 
 def frontal(

@@ -16,7 +16,8 @@ from PIL import Image
 
 ENLARGEMENTS = (1, 2, 4)
 TILE_PX = 480
-LOWEST_SCORE = 0.65
+LOWEST_SCORE = 0.75
+"""Half of what scores less is texture."""
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     searchers = [
         mp.solutions.face_detection.FaceDetection(
-            model_selection=selection, min_detection_confidence=LOWEST_SCORE
+            model_selection=selection, min_detection_confidence=0.5
         )
         for selection in (0, 1)
     ]
@@ -45,6 +46,8 @@ def main() -> None:
                         )
                         for searcher in searchers:
                             for face in searcher.process(tile).detections or ():
+                                if face.score[0] < LOWEST_SCORE:
+                                    continue
                                 box = face.location_data.relative_bounding_box
                                 x, width = box.xmin * tile.shape[1], box.width * tile.shape[1]
                                 y, height = box.ymin * tile.shape[0], box.height * tile.shape[0]
