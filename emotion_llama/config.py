@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 class FramePolicy(NamedTuple):
     """A key-frame policy, taken apart."""
 
-    name: Literal["first", "middle", "uniform"]
+    name: Literal["first", "middle", "peak", "uniform"]
     num_frames: int
     """frames that the policy chooses; 1 but for ``uniform``"""
 
@@ -21,26 +21,24 @@ def parse_frame_policy(policy: str) -> FramePolicy:
     """Read a key-frame policy from its written form.
 
     Args:
-        policy: ``first``, ``middle`` or ``uniform:n`` with n of at least 1
+        policy: ``first``, ``middle``, ``peak`` or ``uniform:n`` with n of at least 1
 
     Raises:
-        ValueError: another form, or ``peak``, which needs action units
+        ValueError: another form
     """
     if policy == "first":
         return FramePolicy("first", 1)
     if policy == "middle":
         return FramePolicy("middle", 1)
+    if policy == "peak":
+        return FramePolicy("peak", 1)
     uniform = re.fullmatch(r"uniform:([1-9][0-9]{0,3})", policy)
     if uniform:
         return FramePolicy("uniform", int(uniform[1]))
-    works_now = "choose 'first', 'middle' or 'uniform:n' with n from 1 to 9999"
-    if policy == "peak":
-        msg = (
-            "key_frame='peak' takes the frame with the strongest facial action units, and this "
-            f"version does not measure action units yet; {works_now}"
-        )
-        raise ValueError(msg)
-    msg = f"key_frame={policy!r} is no key-frame policy; {works_now}"
+    msg = (
+        f"key_frame={policy!r} is no key-frame policy; choose 'first', 'middle', 'peak' or "
+        "'uniform:n' with n from 1 to 9999"
+    )
     raise ValueError(msg)
 
 
@@ -73,7 +71,10 @@ class MediaConfig(BaseModel):
     """Seconds of sound to keep from the start; ``None`` keeps all. Frames are not affected."""
 
     key_frame: Annotated[str, AfterValidator(_checked_policy)] = "middle"
-    """The frame that the global encoder sees: ``first``, ``middle``, or ``uniform:n``.
+    """The frame that the global encoder sees: ``first``, ``middle``, ``peak``, or ``uniform:n``.
+
+    ``peak`` is the sampled frame with the strongest facial action units of the person; where
+    nobody's can be measured it is the middle one, and the answer says so.
 
     ``uniform:n`` samples exactly n frames, one from the middle of each of n equal parts of the
     clip, in place of ``frames_per_second`` and ``max_frames``; the middle one is the key frame.
@@ -82,6 +83,9 @@ class MediaConfig(BaseModel):
     face_source: Literal["detect", "whole-frame"] = "detect"
     """``detect`` looks for a face; ``whole-frame`` is the user's statement that every picture is a
     face crop already, as in data sets of face crops."""
+
+    person: int = Field(default=1, ge=1)
+    """Whose face: 1 is the main person (size x presence x centrality), 2 the next one, ..."""
 
     face_crop_size: int = Field(default=112, ge=16)
     """Side of the square face crop in pixels."""

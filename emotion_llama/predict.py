@@ -10,13 +10,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from emotion_llama.config import MediaConfig
 from emotion_llama.encoders import FeatureExtractor
-from emotion_llama.face import CascadeDetector, FaceDetector, track_main_face, whole_frame_track
+from emotion_llama.face import (
+    FaceDetector,
+    FaceLandmarker,
+    NetworkDetector,
+    measure_action_units,
+    peak_frame,
+    track_faces,
+    whole_frame_track,
+)
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
@@ -113,7 +122,8 @@ class Predictor:
         self.preset = preset
         self.media = media or MediaConfig()
         self.decision = decision
-        self.face_detector = face_detector or CascadeDetector()
+        self.face_detector = face_detector or NetworkDetector()
+        self.face_landmarker = FaceLandmarker()
         self.speech_recognizer = speech_recognizer
 
     @classmethod
@@ -278,17 +288,41 @@ class Predictor:
         return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
 
     def _with_face(self, clip: Clip) -> Clip:
+        """Follow the face of the person asked for; name who and what is not there."""
         if clip.frames is None or clip.frame_times_s is None:
             return clip
         size = self.media.face_crop_size
         if self.media.face_source == "whole-frame":
-            return replace(clip, faces=whole_frame_track(clip.frames, clip.frame_times_s, size))
-        faces = track_main_face(clip.frames, clip.frame_times_s, self.face_detector, size)
-        if faces is not None:
-            return replace(clip, faces=faces)
+            track = whole_frame_track(clip.frames, clip.frame_times_s, size, self.face_landmarker)
+            return self._at_peak(replace(clip, faces=track))
+        tracks = track_faces(
+            clip.frames, clip.frame_times_s, self.face_detector, self.face_landmarker, size
+        )
+        person = self.media.person
+        if person <= len(tracks):
+            return self._at_peak(replace(clip, faces=tracks[person - 1]))
         why = f"no face was found in {len(clip.frames)} frame{'s' * (len(clip.frames) > 1)}"
+        if tracks:
+            count = f"{len(tracks)} {'people were' if len(tracks) > 1 else 'person was'} found"
+            why = f"there is no person {person}: {count}"
         absent: dict[Modality, str] = {"local": why, "temporal": why}
-        return replace(clip, missing={**clip.missing, **absent})
+        return self._at_peak(replace(clip, missing={**clip.missing, **absent}))
+
+    def _at_peak(self, clip: Clip) -> Clip:
+        """Show the global encoder the frame with the strongest expression, where asked to."""
+        if self.media.key_frame != "peak" or clip.frames is None or clip.frame_times_s is None:
+            return clip
+        if clip.kind == "image":
+            return clip
+        peak = None
+        if clip.faces is not None:
+            units = measure_action_units(clip.faces)
+            peak = peak_frame(units, speech_counts=clip.waveform is None)
+        if peak is None:
+            note = "no action units could be measured: the key frame is the middle one"
+            return replace(clip, warnings=(*clip.warnings, note))
+        position = int(np.searchsorted(clip.frame_times_s, peak.time_s))
+        return replace(clip, key_frame=clip.frames[position], key_frame_s=peak.time_s)
 
     def _offered(self, labels: Labels) -> LabelSet:
         return label_set(self.model.config.labels if labels is None else labels)

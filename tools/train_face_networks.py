@@ -18,6 +18,8 @@ from face_networks.detector_role import DetectorRole
 from face_networks.landmark_role import LandmarkRole
 from training_loop import Role, train
 
+from emotion_llama.face.networks import load_weights
+
 ROLES: Mapping[str, Callable[[Path, Path], Role]] = {
     "detector": DetectorRole,
     "landmarks": LandmarkRole,
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", choices=tuple(ROLES), action="append")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoints")
+    parser.add_argument("--start", type=Path, help="folder of weights to start from, not random")
     parser.add_argument("--epochs", type=int, help="another length than the role's own")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -41,6 +44,9 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.only or ROLES:
         role = ROLES[name](Path(arguments.data), arguments.labels)
+        if arguments.start is not None:
+            load_weights(role.network[name], arguments.start / f"{name}.safetensors")
+            role.network.requires_grad_(True)
         if arguments.epochs is not None:
             role.schedule = dataclasses.replace(role.schedule, epochs=arguments.epochs)
         train(role, arguments.out, arguments.resume)

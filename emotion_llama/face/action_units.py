@@ -141,7 +141,9 @@ def _own_neutral(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.median(rest, axis=0))
 
 
-def measure_action_units(track: FaceTrack, frames: NDArray[np.int64] | None = None) -> ActionUnitTable:
+def measure_action_units(
+    track: FaceTrack, frames: NDArray[np.int64] | None = None
+) -> ActionUnitTable:
     """Estimate action units in every frame of a track.
 
     1. Turn the face to the front. 2. Take the person's neutral from the calmest frames; on a still

@@ -18,7 +18,6 @@ from torch import Tensor
 from emotion_llama.face.networks import STRIDES, DetectorNetwork, decode, load_weights, standardized
 from emotion_llama.face.shape import PACKAGED_DIR
 
-
 SAME_FACE = 0.35
 """Intersection over union from which two boxes of one picture are one face: faces of two people
 side by side share less."""

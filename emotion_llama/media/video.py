@@ -69,7 +69,8 @@ def choose_frames(policy: str, times_s: NDArray[np.float64], end_s: float) -> ND
     """Choose frames by a policy over presentation time: the same input gives the same frames.
 
     ``first`` is the first frame, ``middle`` the one on show at half the time, ``uniform:n`` those
-    on show at the middle of n equal parts; a frame on show at two of these is given once.
+    on show at the middle of n equal parts; a frame on show at two of these is given once. ``peak``
+    is known only when the face has been measured: until then it is the middle one.
 
     Args:
         policy: see `emotion_llama.config.parse_frame_policy`

@@ -23,6 +23,7 @@ from emotion_llama.face.points import MIRRORED
 from . import material
 from .composition import Grey, Random, hidden, moved, relit, shuffled, similarity, spoiled, texture
 from .detector_role import save_half
+from .local_motion import with_motion
 
 SHARES = {"lfw": 0.45, "ferplus": 0.4, "lfw_emotion": 0.15}
 """How often a face comes from each set."""
@@ -30,6 +31,8 @@ NO_FACE = 0.15
 """Share of crops that show no face."""
 HIDDEN = 0.25
 """Share of faces of which a part is covered."""
+MOVED = 0.5
+"""Share of faces of which parts are moved by a known distance."""
 DEPTH_WEIGHT = 0.3
 """Depth is a guess of the teacher too."""
 
@@ -133,6 +136,8 @@ class LandmarkRole:
         pool = self._sets[names[int(random.choice(len(names), p=list(SHARES.values())))]]
         face = pool[int(random.integers(0, len(pool)))]
         scene = self._scenes[int(random.integers(0, len(self._scenes)))]
+        if random.random() < MOVED:
+            face = with_motion(face, random)
         crop, points = crop_of(face, texture(scene, (CROP_PX, CROP_PX), random), random)
         crop = relit(crop, random)
         seen = dict.fromkeys(REGIONS, True)
@@ -184,7 +189,8 @@ class LandmarkRole:
         result: dict[str, Any] = {}
         random = np.random.default_rng(11)
         filling = np.full((CROP_PX, CROP_PX), 110, np.uint8)
-        for name, faces in self._dev.items():
+        moved = [with_motion(face, random) for face in self._dev["lfw"]]
+        for name, faces in {**self._dev, "moved_lfw": moved}.items():
             cut = [crop_of(face, filling, random) for face in faces]
             guess, logits = _run(network["landmarks"], [crop for crop, _ in cut])
             truth = torch.from_numpy(np.stack([points for _, points in cut]))

@@ -1,0 +1,101 @@
+"""Action units over time -> the frame in which the expression is strongest.
+
+Knows: the published formula in both of its readings, and which units and frames count. Does not
+know: how units were measured, pictures. Source: Cheng et al. 2024, section 3.1 and appendix A.3:
+the frame with the largest sum of intensities; docs/face.md has the two readings.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_llama.records import ActionUnitTable
+
+PeakReading = Literal["all", "frequent"]
+"""``all`` sums every unit (main text); ``frequent`` only the units that occur most often over the
+clip (appendix)."""
+
+BLINKS = ("AU43", "AU45")
+"""Closed eyes: never part of the sum, since everybody blinks."""
+SPEECH = ("AU25", "AU26", "AU27")
+"""Parted lips and dropped jaw: talking does that too."""
+PRESENT = 1.0
+"""Grade from which a unit counts as occurring in a frame."""
+OFTEN = 0.5
+"""A unit occurs often if it does in this share of the frames of the most frequent one."""
+CONFIDENT = 0.5
+"""A frame counts if its mean confidence is at least this share of the clip's best frame's."""
+
+
+@dataclass(frozen=True)
+class PeakFrame:
+    """The frame with the strongest expression, and how it was chosen."""
+
+    row: int
+    """row of the table"""
+    frame: int
+    """frame number of that row, as the table's producer counted"""
+    time_s: float
+    score: float
+    """sum of the intensities that count"""
+    reading: PeakReading
+    units: tuple[str, ...]
+    """units that were summed"""
+    num_frames: int
+    """frames that were compared"""
+
+
+def peak_frame(
+    table: ActionUnitTable, reading: PeakReading = "all", *, speech_counts: bool = False
+) -> PeakFrame | None:
+    """Find argmax over frames of the summed intensities; of equals, the first.
+
+    Frames count that are tracked and confident; blinks do not count. Parted lips and jaw drop
+    count only on request: where somebody talks, the widest open vowel would be the peak.
+
+    Args:
+        table: action units of one person
+        reading: which units are summed
+        speech_counts: also sum AU25, AU26 and AU27; right for silent clips and stills
+
+    Returns:
+        ``None`` when no frame or no unit is left
+    """
+    left_out = BLINKS if speech_counts else BLINKS + SPEECH
+    units = tuple(unit for unit in table.intensity if unit not in left_out)
+    counted = countable_rows(table)
+    if not units or not counted.any():
+        return None
+    values = np.stack([table.intensity[unit] for unit in units], axis=1)  # [t x u]
+    measured = np.where(np.isnan(values), 0.0, values)
+    if reading == "frequent":
+        occurrences = (measured[counted] >= PRESENT).sum(axis=0)  # [u]
+        if occurrences.max() > 0:
+            often = occurrences >= OFTEN * occurrences.max()
+            units = tuple(unit for unit, is_often in zip(units, often, strict=True) if is_often)
+            measured = measured[:, often]
+    scores = np.where(counted, measured.sum(axis=1), -np.inf)
+    row = int(np.argmax(scores))
+    return PeakFrame(
+        row=row,
+        frame=int(table.frames[row]),
+        time_s=float(table.times_s[row]),
+        score=float(scores[row]),
+        reading=reading,
+        units=units,
+        num_frames=int(counted.sum()),
+    )
+
+
+def countable_rows(table: ActionUnitTable) -> NDArray[np.bool_]:
+    """Tell which frames may be the peak: tracked, measured and confident, [t]."""
+    rows: NDArray[np.bool_] = table.tracked.copy()
+    if not table.intensity or not rows.any():
+        return rows & False
+    values = np.stack(list(table.intensity.values()), axis=1)  # [t x u]
+    sure = np.stack([table.confidence[unit] for unit in table.intensity], axis=1)
+    # a unit that could not be measured in a frame gives it no confidence
+    mean = np.where(np.isnan(values), 0.0, np.nan_to_num(sure)).mean(axis=1)
+    return rows & (mean > 0) & (mean >= CONFIDENT * mean[rows].max())
