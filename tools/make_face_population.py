@@ -2,9 +2,8 @@
 
     python tools/make_face_population.py --data DIR --labels DIR --out DIR
 
-Writes OUT/population.safetensors: the mean face, how neutral faces and point errors spread, the mean
-gradients, and the reading of brows on stills. Trained on LFW and FER+ training rows; development
-rows are only reported on.
+Writes OUT/population.safetensors: the mean face, how neutral faces and point errors spread, the
+mean gradients, and the reading of brows on stills. Training rows of LFW and FER+ only.
 """
 
 import argparse

@@ -1,10 +1,11 @@
 """Train the two small networks of the face, or one of them.
 
-    python tools/train_face_networks.py --data DIR --labels DIR --out DIR [--only detector|landmarks]
+    python tools/train_face_networks.py --data DIR --labels DIR --out DIR [--only landmarks]
 
-LABELS holds what face_networks/make_labels.py wrote (``ferplus.npz``, ``lfw_emotion.npz``). Writes
-OUT/detector.safetensors and OUT/landmarks.safetensors (fp16), checkpoints under OUT/checkpoints/ and
-development figures under OUT/dev/. No test row is read.
+LABELS holds what face_networks/make_labels.py and make_scene_labels.py wrote (``ferplus.npz``,
+``lfw_emotion.npz``, ``scenes.csv``). Writes OUT/detector.safetensors and
+OUT/landmarks.safetensors (fp16), checkpoints under OUT/checkpoints/ and development figures under
+OUT/dev/. No test row is read.
 """
 
 import argparse

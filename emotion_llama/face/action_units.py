@@ -46,8 +46,8 @@ people's."""
 CALM_SHARE = 0.25
 """Share of frames, the calmest, that give the neutral face."""
 OWN_SHAPE = 0.25
-"""Movement (share of the strongest) that the calmest frames may hold and still count as the shape of
-a face at rest: about a grade."""
+"""Movement (share of the strongest) that the calmest frames may hold and still count as the shape
+of a face at rest: about a grade."""
 
 MIN_EYE_PX, GOOD_EYE_PX = 14.0, 40.0
 """Distance of the outer eye corners: below the first nothing is measured, from the second on size
@@ -88,7 +88,7 @@ def _fit(scope: NeutralScope) -> _Fit:
     prior = np.eye(len(FITTED)) / PRIOR_DEVIATION**2
     gram = movements.T @ project + prior
     left_over = np.diag(np.linalg.inv(gram)) / PRIOR_DEVIATION**2
-    return _Fit(gram, project, 1.0 - left_over)
+    return _Fit(gram, project, np.asarray(1.0 - left_over, dtype=np.float64))
 
 
 def _solve(fit: _Fit, differences: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -40,9 +40,10 @@ class Region:
     def matrix(self, size: int) -> NDArray[np.float64]:
         """Give the map from frame to crop pixels, [2 x 3]."""
         scale = size / self.side
-        result = cv2.getRotationMatrix2D(self.centre, self.roll_deg, scale)
-        result[:, 2] += size / 2 - np.asarray(self.centre)
-        return np.asarray(result, dtype=np.float64)
+        turned = cv2.getRotationMatrix2D(self.centre, self.roll_deg, scale)
+        result: NDArray[np.float64] = np.array(turned, dtype=np.float64)
+        result[:, 2] += size / 2 - np.array(self.centre)
+        return result
 
 
 def mapped(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:

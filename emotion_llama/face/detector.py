@@ -38,7 +38,7 @@ class FaceBox:
     score: float
     """how sure the detector is; comparable only within one detector"""
     keypoints: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = None
-    """x, y of right eye, left eye and mouth in pixels of the frame, where the detector gives them"""
+    """x, y of right eye, left eye and mouth in pixels of the frame, if the detector gives them"""
 
 
 class FaceDetector(Protocol):

@@ -72,7 +72,7 @@ GROUPS = (
 
 
 def group_shifts() -> NDArray[np.float64]:
-    """Give what one unit of upward shift of each group does to the numbers of `one_side` [58 x 3]."""
+    """Give what a unit of upward shift of each group does to numbers of `one_side`, [58 x 3]."""
     matrix = np.zeros((len(RIGHT_SIDE), 2, len(GROUPS)))
     for column, group in enumerate(GROUPS):
         matrix[[RIGHT_SIDE.index(point) for point in group], 1, column] = 1.0

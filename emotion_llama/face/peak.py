@@ -98,4 +98,4 @@ def countable_rows(table: ActionUnitTable) -> NDArray[np.bool_]:
     sure = np.stack([table.confidence[unit] for unit in table.intensity], axis=1)
     # a unit that could not be measured in a frame gives it no confidence
     mean = np.where(np.isnan(values), 0.0, np.nan_to_num(sure)).mean(axis=1)
-    return rows & (mean > 0) & (mean >= CONFIDENT * mean[rows].max())
+    return np.asarray(rows & (mean > 0) & (mean >= CONFIDENT * mean[rows].max()))

@@ -86,7 +86,7 @@ def _angles(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     yaw = np.arcsin(np.clip(rotation[:, 2, 0], -1.0, 1.0))
     pitch = np.arctan2(rotation[:, 2, 1], rotation[:, 2, 2])
     roll = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
-    return np.degrees(np.stack([yaw, pitch, roll], axis=1))
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)))
 
 
 def head_pose(points: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -96,4 +96,5 @@ def head_pose(points: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def eye_distance_px(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Give the distance of the outer eye corners in pixels, depth included, [t x 70 x 3] -> [t]."""
-    return np.linalg.norm(np.asarray(points)[..., 36, :] - np.asarray(points)[..., 45, :], axis=-1)
+    faces = np.asarray(points, dtype=np.float64)
+    return np.asarray(np.linalg.norm(faces[..., 36, :] - faces[..., 45, :], axis=-1))

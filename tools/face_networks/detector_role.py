@@ -163,7 +163,7 @@ class DetectorRole:
 
     @torch.no_grad()
     def evaluate(self, network: nn.ModuleDict, num_resamples: int) -> dict[str, Any]:
-        """Give recall at IoU 0.5 where development pictures have 1 false box in 50, and mean IoU."""
+        """Give recall at IoU 0.5 with 1 false box in 50 development pictures, and mean IoU."""
         del num_resamples  # the held-out figures with intervals come from measure_face.py
         hits: list[tuple[float, float]] = []
         false: list[float] = []

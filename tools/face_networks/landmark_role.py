@@ -184,7 +184,7 @@ class LandmarkRole:
 
     @torch.no_grad()
     def evaluate(self, network: nn.ModuleDict, num_resamples: int) -> dict[str, Any]:
-        """Give the mean point error over the distance of the outer eye corners, and state errors."""
+        """Give the mean point error over the outer eye corners' distance, and state errors."""
         del num_resamples  # the held-out figures with intervals come from measure_face.py
         result: dict[str, Any] = {}
         random = np.random.default_rng(11)

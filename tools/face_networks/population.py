@@ -150,7 +150,7 @@ def neutral_statistics(faces: ReadFaces, data_dir: Path, labels_dir: Path) -> di
 
 
 def _spreads(differences: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Take differences [n x 58] apart: shifts of the groups, and what is left; robust deviations."""
+    """Take differences [n x 58] apart into shifts of the groups and the rest; robust deviations."""
     basis = group_shifts()
     sizes = np.array([len(group) for group in GROUPS])
     shifts = differences @ basis / sizes  # [n x 3]
