@@ -84,7 +84,7 @@ def _fit(scope: NeutralScope) -> _Fit:
     spread = statistics[f"{scope}_spread"].astype(np.float64) ** 2 + MODEL_ERROR**2
     covariance = shifts @ shifts.T + np.diag(spread)
     movements = movement_matrix(FITTED)
-    project = np.linalg.solve(covariance, movements)  # [58 x u]
+    project = np.asarray(np.linalg.solve(covariance, movements), dtype=np.float64)  # [58 x u]
     prior = np.eye(len(FITTED)) / PRIOR_DEVIATION**2
     gram = movements.T @ project + prior
     left_over = np.diag(np.linalg.inv(gram)) / PRIOR_DEVIATION**2

@@ -73,9 +73,9 @@ class NetworkDetector:
     name = "face-detector"
     version = "1"
 
-    WORK_PX = 320
+    WORK_PX = 448
     """A frame no larger than this is searched as it is."""
-    SMALLEST_FACE_PX = 20
+    SMALLEST_FACE_PX = 28
     """Face side in pixels of the network's input from which faces are found reliably."""
 
     def __init__(
@@ -92,7 +92,7 @@ class NetworkDetector:
         self._lowest_score = lowest_score
 
     def scale(self, height: int, width: int) -> float:
-        """Give how far a frame is shrunk: to 320 px, but no further than small faces allow."""
+        """Give how far a frame is shrunk: to 448 px, but no further than small faces allow."""
         smallest = min(1.0, self.SMALLEST_FACE_PX / self._min_face_px)
         return min(1.0, max(self.WORK_PX / max(height, width), smallest))
 

@@ -130,6 +130,53 @@ def read_frames(path: Path, spec: MediaConfig) -> PictureReading:
     return _reading(kept, plan, timeline.duration_s, warnings)
 
 
+def stream_film(
+    path: Path, frames_per_second: float, max_frame_px: int, notes: list[str] | None = None
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Decode a film frame by frame; one frame is held at a time.
+
+    Every frame comes where the film has at most ``frames_per_second``; of a faster one, frames are
+    left out evenly over presentation time.
+
+    Args:
+        path: the film
+        frames_per_second: most frames to give
+        max_frame_px: longest side of a frame; a larger one is shrunk
+        notes: what a person should know of the reading is added to it
+
+    Yields:
+        presentation times in seconds, rising, and upright RGB frames of one size [h x w x 3]
+
+    Raises:
+        MediaError: the file cannot be opened as media
+    """
+    notes = [] if notes is None else notes
+    faults: list[str] = []
+    step_s = 1.0 / frames_per_second
+    shape: tuple[int, ...] | None = None
+    last_s, due_s = -math.inf, -math.inf
+    with open_container(path) as container:
+        tracks = [track for track in container.streams.video if not is_cover(track)]
+        if not tracks:
+            return
+        track, warnings = choose_track(tracks, "picture")
+        notes.extend(warnings)
+        for time_s, frame in _decoded(container, track, False, faults):
+            # a quarter of a step: clocks round, and then every frame of 1 / step would be late
+            if time_s <= last_s + TIME_TOLERANCE_S or time_s < due_s - step_s / 4:
+                continue
+            # a late frame does not make the next ones come faster for long
+            last_s, due_s = time_s, max(due_s, time_s - step_s / 2) + step_s
+            picture = upright(frame, max_frame_px, shape)
+            shape = picture.shape
+            yield time_s, picture
+    if faults:
+        notes.append(
+            f"{len(faults)} part(s) of the picture could not be decoded ({faults[0]}); "
+            "used the rest"
+        )
+
+
 def _plan(timeline: _Timeline, spec: MediaConfig) -> _Plan:
     """Choose the times to sample; far apart, they fall on frames that decode alone."""
     policy = parse_frame_policy(spec.key_frame)

@@ -1,4 +1,4 @@
-"""A drawn face that the cascade takes for one: no photograph of a person is needed."""
+"""A drawn face that the cascade takes for one, and portraits on a plain ground for the networks."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emotion_llama.face import FaceBox
+from emotion_llama.face import FaceBox, FaceLandmarker, NetworkDetector
+from face import planted
 
 
 @pytest.fixture
@@ -38,5 +39,39 @@ def drawn_face() -> Callable[[int], tuple[NDArray[np.uint8], FaceBox]]:
         frame = cv2.GaussianBlur(frame, (0, 0), max(0.5, 2.5 * k))
         side = 170 * k
         return frame, FaceBox(centre[0] - side / 2, centre[1] - side / 2, side, side, score=1.0)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def detector() -> NetworkDetector:
+    return NetworkDetector()
+
+
+@pytest.fixture(scope="session")
+def landmarker() -> FaceLandmarker:
+    return FaceLandmarker()
+
+
+@pytest.fixture
+def scene() -> Callable[..., NDArray[np.uint8]]:
+    """Put portraits on a noisy grey ground; each is name, x, y of its middle, and its side."""
+
+    def draw(
+        *people: tuple[str, int, int, int], size: tuple[int, int] = (480, 640), seed: int = 0
+    ) -> NDArray[np.uint8]:
+        ground = np.random.default_rng(seed).normal(110, 12, (*size, 3)).clip(0, 255)
+        frame = cv2.GaussianBlur(ground.astype(np.uint8), (0, 0), 2)
+        for name, x, y, side in people:
+            picture = cv2.resize(
+                planted.load(name).pixels, (side, side), interpolation=cv2.INTER_AREA
+            )
+            top, left = y - side // 2, x - side // 2
+            rows = slice(max(0, top), min(size[0], top + side))
+            columns = slice(max(0, left), min(size[1], left + side))
+            frame[rows, columns] = picture[
+                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            ]
+        return frame
 
     return draw

@@ -5,7 +5,7 @@ generator that is passed in, so a seed gives the same pictures.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ class Pasted:
     keypoints: NDArray[np.float32]
     """right eye, left eye, mouth, [3 x 2]"""
     yaw_deg: float
+    number: int
+    """which of the faces that were given"""
 
 
 @dataclass(frozen=True)
@@ -251,12 +253,12 @@ def _body(canvas: Grey, box: NDArray[np.float32], scene: Scene, random: Random) 
 
 
 def _backdrop(
-    scene: Scene, size: tuple[int, int], random: Random
+    scene: Scene, size: tuple[int, int], zoom: tuple[float, float], random: Random
 ) -> tuple[Grey, NDArray[np.float32]]:
     """Cut a part of a scene, scaled to (height, width); give it and its unknown places."""
     height, width = scene.pixels.shape
     cover = max(size[0] / height, size[1] / width)
-    scale = cover * random.uniform(1.0, 1.6)
+    scale = cover * random.uniform(*zoom)
     shift = np.array(
         [
             random.uniform(0, width * scale - size[1]),
@@ -296,6 +298,7 @@ def compose(
     distractors: int = 3,
     tilt_deg: float = 12.0,
     hide: float = 0.0,
+    zoom: tuple[float, float] = (1.0, 1.6),
 ) -> Composition:
     """Paste faces into a scene at random sizes and places, beside pieces that are no faces.
 
@@ -309,8 +312,9 @@ def compose(
         distractors: most pieces without a face
         tilt_deg: deviation of the heads' roll
         hide: share of faces of which a part is covered
+        zoom: smallest and largest enlargement of the scene beyond what fills the picture
     """
-    canvas, unknown = _backdrop(scene, size, random)
+    canvas, unknown = _backdrop(scene, size, zoom, random)
     canvas = relit(canvas, random, 0.6)
     for _ in range(int(random.integers(0, distractors + 1)) if distractors else 0):
         piece = texture(scene, (96, 96), random)
@@ -324,42 +328,56 @@ def compose(
             np.array(piece.shape[::-1]) / 2, side / max(piece.shape), random.normal(0, 30), where
         )
         _lay(canvas, piece, mask, turn)
-    pasted: list[Pasted] = []
-    for face in faces:
-        for _ in range(20):
-            side = float(np.exp(random.uniform(*np.log(sides_px))))
-            slack = (0.5 - outside) * side
-            if slack > size[1] - slack or slack > size[0] - slack:
-                continue
-            where = (
-                random.uniform(slack, size[1] - slack),
-                random.uniform(slack, size[0] - slack),
-            )
-            box = np.array([*where, side], np.float32)
-            if _is_free(box, [other.box for other in pasted]):
-                break
-        else:
-            continue
+    placed: list[tuple[int, NDArray[np.float32]]] = []
+    for number in range(len(faces)):
+        box = _free_place([box for _, box in placed], size, sides_px, outside, random)
+        if box is not None:
+            placed.append((number, box))
+    for _, box in placed:  # all of them before any face: nobody's hair hides another's face
+        _body(canvas, box, scene, random)
+    pasted = []
+    for number, box in placed:
+        face = faces[number]
         pixels, points = face.pixels, face.points
         if random.random() < hide:
             pixels, _ = hidden(pixels, points, scene, random)
-        matrix = similarity(face.box[:2], side / face.box[2], random.normal(0, tilt_deg), where)
-        _body(canvas, box, scene, random)
+        tilt = random.normal(0, tilt_deg)
+        matrix = similarity(face.box[:2], box[2] / face.box[2], tilt, (box[0], box[1]))
         _lay(canvas, relit(pixels, random), _paste_mask(pixels.shape, points, random), matrix)
-        key = moved(matrix, keypoints(points))
-        if random.random() < 0.5:  # mirror the whole picture so far
-            canvas = np.ascontiguousarray(canvas[:, ::-1])
-            unknown = unknown.copy()
-            if len(unknown):
-                unknown[:, 0] = size[1] - unknown[:, 0] - unknown[:, 2]
-            pasted = [_mirrored(other, size[1]) for other in pasted]
-            box = np.array([size[1] - box[0], *box[1:]], np.float32)
-            key = np.array([[size[1] - x, y] for x, y in key[[1, 0, 2]]], np.float32)
-        pasted.append(Pasted(box, key, yaw_of(points)))
-    return Composition(canvas, tuple(pasted), unknown)
+        pasted.append(Pasted(box, moved(matrix, keypoints(points)), yaw_of(points), number))
+    made = Composition(canvas, tuple(pasted), unknown)
+    return _mirrored(made) if random.random() < 0.5 else made
 
 
-def _mirrored(face: Pasted, width: int) -> Pasted:
-    key = np.array([[width - x, y] for x, y in face.keypoints[[1, 0, 2]]], np.float32)
-    box = np.array([width - face.box[0], *face.box[1:]], np.float32)
-    return Pasted(box, key, -face.yaw_deg)
+def _free_place(
+    taken: Sequence[NDArray[np.float32]],
+    size: tuple[int, int],
+    sides_px: tuple[float, float],
+    outside: float,
+    random: Random,
+) -> NDArray[np.float32] | None:
+    """Draw a box (centre x, y and side) clear of the others; ``None`` after 20 tries."""
+    for _ in range(20):
+        side = float(np.exp(random.uniform(*np.log(sides_px))))
+        slack = (0.5 - outside) * side
+        if slack > size[1] - slack or slack > size[0] - slack:
+            continue
+        x, y = random.uniform(slack, size[1] - slack), random.uniform(slack, size[0] - slack)
+        box = np.array([x, y, side], np.float32)
+        if _is_free(box, taken):
+            return box
+    return None
+
+
+def _mirrored(made: Composition) -> Composition:
+    """Give the mirror image of a composition."""
+    width = made.pixels.shape[1]
+    faces = []
+    for face in made.faces:
+        key = np.array([[width - x, y] for x, y in face.keypoints[[1, 0, 2]]], np.float32)
+        box = np.array([width - face.box[0], *face.box[1:]], np.float32)
+        faces.append(replace(face, box=box, keypoints=key, yaw_deg=-face.yaw_deg))
+    unknown = made.unknown.copy()
+    if len(unknown):
+        unknown[:, 0] = width - unknown[:, 0] - unknown[:, 2]
+    return Composition(np.ascontiguousarray(made.pixels[:, ::-1]), tuple(faces), unknown)

@@ -1,0 +1,69 @@
+"""Why an action unit has no value: the face is too small, turned away, doubtful or covered.
+
+Knows: the limits of `action_units`. Does not know: values, pictures.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_llama.face.action_units import (
+    FAR_JAW,
+    JAW,
+    MAX_TURN_DEG,
+    MIN_EYE_PX,
+    MIN_SCORE,
+    MIN_VISIBLE,
+)
+from emotion_llama.face.movements import REGION_OF_UNIT
+from emotion_llama.face.networks import REGIONS
+from emotion_llama.face.shape import eye_distance_px
+from emotion_llama.records import ActionUnitTable, FaceTrack
+
+UNKNOWN = "reason unknown"
+
+
+def why_never_measured(table: ActionUnitTable, track: FaceTrack) -> Mapping[str, str]:
+    """Name the units without a value in any frame, each with its most frequent reason.
+
+    Args:
+        table: what was measured on the track
+        track: a face with points
+    """
+    never = [unit for unit in table.units if np.isnan(table.intensity[unit]).all()]
+    return {unit: _most_frequent(reasons_of_rows(track, unit)) for unit in never}
+
+
+def reasons_of_rows(track: FaceTrack, unit: str) -> list[str | None]:
+    """Say for every row why a unit cannot be measured there; ``None`` where it can.
+
+    Args:
+        track: a face with points
+        unit: one that `measure_action_units` gives
+    """
+    assert track.points is not None and track.pose_deg is not None
+    assert track.scores is not None and track.visible is not None
+    region = REGION_OF_UNIT.get(JAW if unit == FAR_JAW else unit)
+    covered = np.zeros(len(track.times_s), dtype=bool)
+    if region is not None:
+        covered = track.visible[:, REGIONS.index(region)] < MIN_VISIBLE
+    checks: list[tuple[str, NDArray[np.bool_]]] = [
+        (f"the face is too small (eye corners under {MIN_EYE_PX:g} px apart)",
+         eye_distance_px(track.points) < MIN_EYE_PX),
+        (f"the head is turned away ({MAX_TURN_DEG:g} degrees or more)",
+         np.abs(track.pose_deg[:, :2]).max(axis=1) >= MAX_TURN_DEG),
+        ("it is hardly a face", track.scores < MIN_SCORE),
+        (f"the {region} {'are' if region == 'eyes' else 'is'} covered", covered),
+    ]  # fmt: skip
+    reasons: list[str | None] = [None] * len(track.times_s)
+    for words, holds in reversed(checks):  # the first check that holds has the last word
+        for row in np.flatnonzero(holds):
+            reasons[row] = words
+    return reasons
+
+
+def _most_frequent(reasons: list[str | None]) -> str:
+    known = Counter(reason for reason in reasons if reason is not None)
+    return known.most_common(1)[0][0] if known else UNKNOWN
