@@ -38,12 +38,17 @@ LAYERS: dict[str, set[str]] = {
     "evaluation": GROUND | INPUT | MEASURES | {"predict", "train", "bulk"},
     "server": GROUND | {"predict"},
     "terminal": GROUND,
-    "cli": GROUND | INPUT | MEASURES | {"terminal", "predict", "train", "bulk", "evaluation"},
+    "face_report": GROUND | {"media", "face", "terminal"},
+    "cli": GROUND
+    | INPUT
+    | MEASURES
+    | {"terminal", "face_report", "predict", "train", "bulk", "evaluation"},
     "__main__": {"cli"},
 }
 """Module or sub-package -> what it may import of the package; the longest name counts.
 
-Nothing imports ``cli``, ``terminal`` or ``server`` but the entry points.
+Nothing imports ``cli``, ``terminal``, ``face_report`` or ``server`` but the entry points and one
+another as the table has it.
 """
 
 NO_TORCH = {"version", "labels", "records", "config", "prompt", "cli", "terminal", "__main__"} | (

@@ -5,8 +5,9 @@ found. Colours are those of Okabe & Ito (2008), told apart by colour-blind peopl
 has a dark rim, so it is seen on light and on dark.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from emotion_llama.face.points import NOSE_BRIDGE
-from emotion_llama.face.unit_names import UNIT_NAMES
+from emotion_llama.face.unit_names import titled
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 DARK: Colour = (0, 0, 0)
-GREY: Colour = (170, 170, 170)
+GREY: Colour = (225, 225, 225)
+"""everybody else"""
 PERSON: Colour = (86, 180, 233)
 """sky blue: the person that is reported"""
 BAR: Colour = (230, 159, 0)
@@ -89,7 +91,9 @@ class Overlay:
     peak: str = ""
     """words for the peak frame; empty in every other"""
     timeline: Timeline | None = None
-    bars_at_right: bool = field(default=False)
+    bars_at_right: bool = False
+    bars_room_px: float = math.inf
+    """width that the panel may take without names giving way; see `panel_room`"""
 
 
 def draw_overlay(frame: Picture, overlay: Overlay) -> Picture:
@@ -103,34 +107,47 @@ def draw_overlay(frame: Picture, overlay: Overlay) -> Picture:
         RGB, [h x w x 3]
     """
     drawn = frame.copy()
+    if overlay.peak:
+        draw_frame_rim(drawn, PEAK)
     for box in overlay.others:
-        draw_box(drawn, box, GREY, thickness=1)
+        draw_box(drawn, box, GREY, thickness=line_width_px(drawn))
     if overlay.face is not None:
         draw_face(drawn, overlay.face)
     if overlay.timeline is not None:
         draw_timeline(drawn, overlay.timeline)
     if overlay.bars:
-        draw_bars(drawn, overlay.bars, at_right=overlay.bars_at_right)
-    size = text_size_px(drawn)
-    if overlay.caption:
-        draw_text(drawn, overlay.caption, (size // 2, size // 2), WHITE)
-    if overlay.absence:
-        draw_text(drawn, overlay.absence, (drawn.shape[1] // 2, 2 * size), WARNING, centred=True)
-    if overlay.peak:
-        draw_frame_rim(drawn, PEAK)
-        draw_text(drawn, overlay.peak, (drawn.shape[1] // 2, size // 2), PEAK, centred=True)
+        at_right, room_px = overlay.bars_at_right, overlay.bars_room_px
+        draw_bars(drawn, overlay.bars, at_right=at_right, room_px=room_px)
+    _write_captions(drawn, overlay)
     return drawn
+
+
+def _write_captions(frame: Picture, overlay: Overlay) -> None:
+    """Write what stands along the upper edge of a frame [h x w x 3]."""
+    size = text_size_px(frame)
+    middle, right, edge = frame.shape[1] // 2, frame.shape[1], size // 2
+    lines = [overlay.caption] if overlay.caption else []
+    if overlay.face is not None and overlay.face.pose_deg is not None:
+        yaw, pitch, roll = (round(float(angle)) for angle in overlay.face.pose_deg)
+        lines.append(f"yaw {yaw:+d} pitch {pitch:+d} roll {roll:+d}")
+    if overlay.peak:
+        draw_text(frame, overlay.peak, (right, edge), PEAK, margin=edge)
+    for number, line in enumerate(lines):
+        draw_text(frame, line, (edge, edge + number * round(1.5 * size)), WHITE, margin=edge)
+    if overlay.absence:
+        large = round(1.5 * size)
+        draw_text(frame, overlay.absence, (middle, 4 * size), BAR, size=large, centred=True)
 
 
 def text_size_px(frame: Picture) -> int:
     """Give the size of letters for a frame [h x w x 3]: legible on a small one, modest on large."""
-    fitting = 8 + min(frame.shape[:2]) / 50
-    return round(min(max(fitting, SMALLEST_TEXT_PX), LARGEST_TEXT_PX))
+    fitting = 8 + min(frame.shape[0], frame.shape[1]) // 50
+    return int(min(max(fitting, SMALLEST_TEXT_PX), LARGEST_TEXT_PX))
 
 
 def line_width_px(frame: Picture) -> int:
     """Give the width of main lines for a frame [h x w x 3]."""
-    return max(1, round(min(frame.shape[:2]) / 250))
+    return max(1, int(min(frame.shape[0], frame.shape[1])) // 250)
 
 
 @lru_cache(maxsize=512)
@@ -160,6 +177,7 @@ def draw_text(
     *,
     size: int | None = None,
     centred: bool = False,
+    margin: int = 3,
     shade: bool = True,
 ) -> None:
     """Write a line into a frame [h x w x 3], pushed inside where it would stick out.
@@ -171,16 +189,16 @@ def draw_text(
         colour: of the letters
         size: of the letters; default fits the frame
         centred: see ``place``
+        margin: pixels to leave at the left and right edge
         shade: darken the picture behind it
     """
     ink = _letters(text, size or text_size_px(frame))
     height, width = ink.shape
-    margin = 3 if shade else 0
     left = place[0] - width // 2 if centred else place[0]
     left = max(margin, min(left, frame.shape[1] - width - margin))
     top = max(0, min(place[1], frame.shape[0] - height))
     if shade:
-        _shade(frame, left - margin, top - 1, left + width + margin, top + height)
+        _shade(frame, left - 3, top - 1, left + width + 3, top + height)
     under = frame[top : top + height, left : left + width]
     share = ink[: under.shape[0], : under.shape[1], None]
     under[:] = (under * (1 - share) + np.array(colour) * share).round().astype(np.uint8)
@@ -210,14 +228,10 @@ def draw_face(frame: Picture, face: FaceMark) -> None:
         draw_points(frame, face.points)
         if face.pose_deg is not None:
             draw_axes(frame, face.points, face.pose_deg, 0.3 * float(face.box[2]))
-    left, top, _, height = (round(float(value)) for value in face.box)
+    left, top = round(float(face.box[0])), round(float(face.box[1]))
     line = round(1.35 * text_size_px(frame))
     if face.label:
         draw_text(frame, face.label, (left, top - line - 2), PERSON)
-    if face.pose_deg is not None:
-        yaw, pitch, roll = (round(float(angle)) for angle in face.pose_deg)
-        words = f"yaw {yaw:+d} pitch {pitch:+d} roll {roll:+d}"
-        draw_text(frame, words, (left, top + height + 3), WHITE)
 
 
 def draw_points(frame: Picture, points: NDArray[np.floating]) -> None:
@@ -263,18 +277,28 @@ def draw_axes(
         cv2.line(frame, start, end, colour, wide, cv2.LINE_AA)
 
 
-def draw_bars(frame: Picture, bars: Sequence[Bar], *, at_right: bool = False) -> None:
-    """Draw a panel of action units into the lower left or right corner of a frame [h x w x 3].
+def draw_bars(
+    frame: Picture, bars: Sequence[Bar], *, at_right: bool = False, room_px: float = math.inf
+) -> None:
+    """Draw a panel of action units into a lower corner of a frame [h x w x 3].
 
     A bar as long as its field is intensity 5; the paler it is, the less sure. What could not be
     measured has a dash and no bar.
+
+    Args:
+        frame: changed in place
+        bars: from top to bottom
+        at_right: which corner
+        room_px: where numbers and names would take more, the numbers stand alone
     """
     size = text_size_px(frame)
     row, gap = round(1.35 * size), size // 2
-    names = [_name_in(frame, bar.unit) for bar in bars]
+    field_px = max(30, frame.shape[1] // 10)
+    names = [titled(bar.unit) for bar in bars]
+    if _panel_px(names, size, field_px) > room_px:
+        names = [bar.unit for bar in bars]
     names_px = max(text_width_px(name, size) for name in names)
-    field_px = max(30, frame.shape[1] // 8)
-    width = names_px + field_px + text_width_px("0.0", size) + 4 * gap
+    width = _panel_px(names, size, field_px)
     left = frame.shape[1] - width if at_right else 0
     top = frame.shape[0] - row * len(bars) - timeline_height_px(frame) - gap
     _shade(frame, left, top - gap // 2, left + width, top + row * len(bars) + gap // 2)
@@ -287,10 +311,10 @@ def draw_bars(frame: Picture, bars: Sequence[Bar], *, at_right: bool = False) ->
         draw_text(frame, value, (x + field_px + gap, y), WHITE, size=size, shade=False)
 
 
-def _name_in(frame: Picture, unit: str) -> str:
-    """Give a unit's number and name, and on a small frame its name alone."""
-    name = UNIT_NAMES.get(unit, unit)
-    return name if frame.shape[1] < 600 or name == unit else f"{unit} {name}"
+def _panel_px(names: Sequence[str], size: int, field_px: int) -> int:
+    """Give the width of a panel of bars."""
+    names_px = max(text_width_px(name, size) for name in names)
+    return names_px + field_px + text_width_px("0.0", size) + 4 * (size // 2)
 
 
 def _draw_bar(frame: Picture, bar: Bar, place: tuple[int, int], size: tuple[int, int]) -> None:
@@ -315,13 +339,13 @@ def draw_timeline(frame: Picture, timeline: Timeline) -> None:
 
     White is what has been shown; vermilion are stretches without the person, yellow is the peak.
     """
-    height, width = frame.shape[:2]
+    height, width = frame.shape[0], frame.shape[1]
     strip = timeline_height_px(frame)
     top = height - strip
     _shade(frame, 0, top, width, height)
 
     def column(share: float) -> int:
-        return min(width - 1, max(0, round(share * (width - 1))))
+        return int(min(max(share, 0.0), 1.0) * (width - 1))
 
     cv2.rectangle(frame, (0, top + 1), (column(timeline.position), height - 2), WHITE, -1)
     for start, end in timeline.missing:
@@ -341,6 +365,15 @@ def draw_frame_rim(frame: Picture, colour: Colour) -> None:
         edge[:] = np.array(colour, dtype=np.uint8)
 
 
-def sits_right(box: NDArray[np.floating], width: int) -> bool:
-    """Tell whether the panel is better at the right: where a face [4] leaves more room."""
-    return bool(box[0] > width - (box[0] + box[2]))
+def panel_room(box: NDArray[np.floating], width: int) -> tuple[bool, float]:
+    """Choose the side of a frame where a face leaves more room.
+
+    Args:
+        box: left, top, width, height of the face, [4]
+        width: of the frame
+
+    Returns:
+        whether it is the right side, and how wide the room is in pixels
+    """
+    left_px, right_px = float(box[0]), width - float(box[0] + box[2])
+    return right_px >= left_px, max(left_px, right_px)

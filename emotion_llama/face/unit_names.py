@@ -39,4 +39,4 @@ def titled(unit: str) -> str:
 
 def grade(intensity: float) -> str:
     """Give the letter nearest to an intensity on the 0-5 scale; ``-`` is absent."""
-    return GRADES[round(min(max(intensity, 0.0), 5.0))]
+    return GRADES[int(min(max(intensity, 0.0), 5.0) + 0.5)]

@@ -26,6 +26,9 @@ from emotion_llama.media.container import (
 TIME_TOLERANCE_S = 1e-6
 """Two presentation times closer than this are one: container clocks are at most 1 MHz here."""
 
+CLOCK_ROUNDING_S = 0.002
+"""How far the times of two frames may be wrong together: some containers count milliseconds."""
+
 
 @dataclass(frozen=True)
 class PictureReading:
@@ -153,6 +156,7 @@ def stream_film(
     notes = [] if notes is None else notes
     faults: list[str] = []
     step_s = 1.0 / frames_per_second
+    early_s = min(CLOCK_ROUNDING_S, step_s / 4)
     shape: tuple[int, ...] | None = None
     last_s, due_s = -math.inf, -math.inf
     with open_container(path) as container:
@@ -162,11 +166,11 @@ def stream_film(
         track, warnings = choose_track(tracks, "picture")
         notes.extend(warnings)
         for time_s, frame in _decoded(container, track, False, faults):
-            # a quarter of a step: clocks round, and then every frame of 1 / step would be late
-            if time_s <= last_s + TIME_TOLERANCE_S or time_s < due_s - step_s / 4:
+            if time_s <= last_s + TIME_TOLERANCE_S or time_s < due_s - early_s:
                 continue
             # a late frame does not make the next ones come faster for long
-            last_s, due_s = time_s, max(due_s, time_s - step_s / 2) + step_s
+            was_due_s = time_s if last_s == -math.inf else max(due_s, time_s - step_s / 2)
+            last_s, due_s = time_s, was_due_s + step_s
             picture = upright(frame, max_frame_px, shape)
             shape = picture.shape
             yield time_s, picture

@@ -7,10 +7,12 @@ a constant box as baselines. Does not know: points, time.
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 from face_networks.composition import Composition, compose, spoiled
+from face_networks.material import Scene
 from numpy.typing import NDArray
 
 from emotion_llama.face import CascadeDetector, FaceBox
@@ -27,15 +29,15 @@ from .sources import (
     empty_scenes,
     lfw_people,
     numbered_frames,
-    tools,
+    packaged_networks,
     training_faces,
 )
 
 FOUND = 0.5
 """Intersection over union from which a box is the face's."""
 SMALLEST_PX, LARGEST_PX = 40.0, 300.0
-"""Box sides of the faces; a smaller box that holds no face does not count as false, since the scenes
-are only known to be free of faces of this size."""
+"""Box sides of the faces; a smaller box that holds no face does not count as false: scenes are
+only known to be free of faces of this size."""
 NUM_PICTURES = 600
 SEED = 20
 NUM_TRAINING = 300
@@ -47,7 +49,11 @@ HIDDEN, SMALLEST_SHARE = 0.3, 0.5
 SIZE_EDGES_PX = (40.0, 60.0, 100.0, 300.0)
 YAW_EDGES_DEG = (0.0, 20.0, 40.0, 60.0)
 STEP = 9
-"""Every so manieth frame of the clips; the teacher's boxes are of every third."""
+"""Frames from one that is looked at to the next; the teacher's boxes are of every third."""
+TEACHERS = ("short", "full")
+CLIP_SHAPE = (270, 360)
+"""Height and width of the clips."""
+OTHER_ACTORS = "median box of the other actors"
 
 
 class Searcher(Protocol):
@@ -138,7 +144,7 @@ def count(boxes: Sequence[FaceBox], truths: Sequence[FaceBox]) -> tuple[list[boo
 
 
 def composed(
-    people: Sequence[PersonFace], scenes: Sequence[figures.Any], num: int, hide: float, spoil: bool
+    people: Sequence[PersonFace], scenes: Sequence[Scene], num: int, hide: float, spoil: bool
 ) -> Iterator[tuple[Composition, list[str]]]:
     """Compose pictures at the scenes' own size, always the same ones.
 
@@ -180,6 +186,7 @@ def constant_box(boxes: Sequence[tuple[FaceBox, tuple[int, int]]]) -> ConstantBo
     return ConstantBox(*(float(v) for v in np.median(shares, axis=0)))
 
 
+@cache
 def training_box(sources: Sources) -> ConstantBox:
     """Take the median box of compositions of training people and scenes."""
     people = [PersonFace(face, "") for face in training_faces(sources.data_dir)]
@@ -198,7 +205,7 @@ def measure_composed(sources: Sources) -> list[Table]:
     people = lfw_people(sources.data_dir, "test")
     scenes = empty_scenes(sources.data_dir, "test")
     searchers: Mapping[str, Searcher] = {
-        "network": tools()[0],
+        "network": packaged_networks()[0],
         "cascade": CascadeDetector(),
         "constant box": training_box(sources),
     }
@@ -276,45 +283,64 @@ def clip_boxes(sources: Sources) -> dict[tuple[str, int], dict[str, FaceBox]]:
     return boxes
 
 
+def other_actors_box(
+    known: Mapping[tuple[str, int], Mapping[str, FaceBox]],
+    actor_of: Mapping[str, str],
+    actor: str,
+    teacher: str,
+) -> ConstantBox:
+    """Take the median of the teacher's boxes in the clips of everybody else."""
+    boxes = [
+        (ranges[teacher], CLIP_SHAPE)
+        for (file, _), ranges in known.items()
+        if actor_of[file] != actor and teacher in ranges
+    ]
+    return constant_box(boxes)
+
+
 def measure_clips(sources: Sources) -> list[Table]:
     """Measure on the acted clips, against the boxes of both ranges of the teacher."""
     known = clip_boxes(sources)
     clips = acted_clips(sources.data_dir)
     actor_of = {clip.path.name: clip.actor for clip in clips}
-    searchers: dict[str, Searcher] = {
-        "network": tools()[0],
+    searchers: Mapping[str, Searcher] = {
+        "network": packaged_networks()[0],
         "cascade": CascadeDetector(),
         "constant box of the training compositions": training_box(sources),
     }
+    medians = {
+        (actor, teacher): other_actors_box(known, actor_of, actor, teacher)
+        for actor in sorted(set(actor_of.values()))
+        for teacher in TEACHERS
+    }
     tallies: dict[tuple[str, str], Tally] = {}
     for clip in clips:
+        name = clip.path.name
         for number, frame in numbered_frames(clip.path, STEP):
-            ranges = known.get((clip.path.name, number))
+            ranges = known.get((name, number))
             if ranges is None:
                 continue
-            shape = frame.shape[:2]
-            own = {name: searcher.detect(frame) for name, searcher in searchers.items()}
-            for teacher in ("short", "full"):
+            found = {key: searcher.detect(frame) for key, searcher in searchers.items()}
+            for teacher in TEACHERS:
                 if ranges and teacher not in ranges:
                     continue  # a face is there, and this teacher does not say where
-                others = [
-                    (boxes[teacher], shape)
-                    for (file, _), boxes in known.items()
-                    if actor_of[file] != clip.actor and teacher in boxes
-                ]
-                own["median box of the other actors"] = constant_box(others).detect(frame)
-                name = clip.path.name
+                found[OTHER_ACTORS] = medians[clip.actor, teacher].detect(frame)
                 truths = [Truth(ranges[teacher], name)] if ranges else []
-                for searcher, boxes in own.items():
-                    tallies.setdefault((teacher, searcher), Tally()).add(boxes, truths, name)
+                for key, boxes in found.items():
+                    tallies.setdefault((teacher, key), Tally()).add(boxes, truths, name)
     rows = [
-        (teacher, searcher, tally.recall(), tally.false_boxes())
-        for (teacher, searcher), tally in sorted(tallies.items(), key=lambda item: item[0][0])
-    ][::1]
+        (teacher, key, tally.recall(), tally.false_boxes())
+        for (teacher, key), tally in sorted(tallies.items(), key=_teacher_of)
+    ]
     note = (
-        f"{len(clips)} acted clips of 3 people (360 x 270, development: they train nothing), every "
-        f"{STEP}th frame; truth: boxes of the teacher's short and full range; frames without "
-        "picture count for false boxes only. Intervals draw clips, so they hold for these 3 people."
+        f"{len(clips)} acted clips of {len(set(actor_of.values()))} people (360 x 270; development "
+        f"clips, they train nothing), every {STEP}th frame; truth: boxes of the teacher's short "
+        "and full range; frames without a picture count for false boxes only. Intervals draw "
+        "clips (n frames of so many clips): they hold for these people only."
     )
     columns = ("truth", "detector", "recall", "false boxes in a frame")
     return [Table("Faces found in acted clips", columns, rows, note)]
+
+
+def _teacher_of(item: tuple[tuple[str, str], Tally]) -> int:
+    return TEACHERS.index(item[0][0])

@@ -132,8 +132,9 @@ def area_figure(
 
 
 def in_bins(values: ArrayLike, edges: Sequence[float]) -> list[Flags]:
-    """Tell for each bin which values [n] are in it; the lower edge belongs to a bin, the last bin
-    takes its upper edge too.
+    """Tell for each bin which values [n] are in it.
+
+    The lower edge belongs to a bin; the upper one to the next, to the last bin where none follows.
     """
     numbers = np.asarray(values, dtype=np.float64)
     last = len(edges) - 2

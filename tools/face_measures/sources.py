@@ -15,8 +15,9 @@ from face_networks import material
 from numpy.typing import NDArray
 
 from emotion_llama.config import MediaConfig
-from emotion_llama.face import FaceTrack, FaceLandmarker, NetworkDetector, track_faces
+from emotion_llama.face import FaceLandmarker, NetworkDetector, track_faces
 from emotion_llama.media.video import read_frames
+from emotion_llama.records import FaceTrack
 
 Pixels = NDArray[np.uint8]
 
@@ -98,7 +99,7 @@ def acted_clips(data_dir: Path) -> list[ActedClip]:
 
 
 def numbered_frames(path: Path, step: int) -> Iterator[tuple[int, Pixels]]:
-    """Decode every so manieth frame of a clip, [h x w x 3], with its number from 0."""
+    """Decode one frame in ``step`` of a clip, [h x w x 3], with its number from 0."""
     with av.open(str(path)) as container:
         for number, frame in enumerate(container.decode(video=0)):
             if number % step == 0:
@@ -107,15 +108,13 @@ def numbered_frames(path: Path, step: int) -> Iterator[tuple[int, Pixels]]:
 
 def sampled(path: Path, frames_per_second: float) -> Sampled:
     """Read frames of a clip as the package does."""
-    reading = read_frames(
-        path, MediaConfig(frames_per_second=frames_per_second, max_frames=1000)
-    )
+    reading = read_frames(path, MediaConfig(frames_per_second=frames_per_second, max_frames=1000))
     assert reading.frames is not None and reading.times_s is not None
     return Sampled(reading.frames, reading.times_s)
 
 
 @cache
-def tools() -> tuple[NetworkDetector, FaceLandmarker]:
+def packaged_networks() -> tuple[NetworkDetector, FaceLandmarker]:
     """Load the packaged networks once."""
     return NetworkDetector(), FaceLandmarker()
 
@@ -124,5 +123,5 @@ def tracks_of(
     frames: Pixels, times_s: Sequence[float] | NDArray[np.float64]
 ) -> tuple[FaceTrack, ...]:
     """Follow the faces of a clip [t x h x w x 3] with the packaged networks."""
-    detector, landmarker = tools()
+    detector, landmarker = packaged_networks()
     return track_faces(frames, times_s, detector, landmarker, MediaConfig().face_crop_size)

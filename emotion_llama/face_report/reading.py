@@ -1,0 +1,191 @@
+"""File -> everybody's face through it, and one person's action units with their peak.
+
+Knows: the order of the steps, and when parted lips count. Does not know: flags, layout, drawing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_llama.config import MediaConfig
+from emotion_llama.face import (
+    FaceDetector,
+    FaceLandmarker,
+    FaceTracker,
+    PeakFrame,
+    PeakReading,
+    measure_action_units,
+    peak_frame,
+)
+from emotion_llama.face.peak import BLINKS, SPEECH
+from emotion_llama.face.unmeasured import why_never_measured
+from emotion_llama.media import is_still, read_waveform, stream_frames
+from emotion_llama.records import ActionUnitTable, FaceTrack
+
+FRAMES_PER_SECOND = 30.0
+"""Most frames looked at: films of cameras have 24 to 30, and expressions last longer than 2."""
+
+Span = tuple[float, float, int]
+"""From and to in seconds, and the number of frames."""
+
+
+@dataclass(frozen=True)
+class ClipFaces:
+    """Everybody's face in one file."""
+
+    path: Path
+    times_s: NDArray[np.float64]
+    """presentation time of each frame that was looked at, [t]"""
+    height: int
+    """of the frames as they were looked at, in pixels"""
+    width: int
+    people: tuple[FaceTrack, ...]
+    """the main one first"""
+    frames_per_second: float
+    """most frames that were looked at"""
+    is_still: bool
+    silence: str | None
+    """why there is no audible sound; ``None`` where there is"""
+    notes: tuple[str, ...] = ()
+    """what a person should know of the reading"""
+
+    @property
+    def nobody(self) -> NDArray[np.bool_]:
+        """Which frames show nobody, [t]."""
+        seen = np.zeros(len(self.times_s), dtype=bool)
+        for track in self.people:
+            seen[self.rows_of(track)] = True
+        return ~seen
+
+    @property
+    def step_s(self) -> float:
+        """How long a frame is shown, as a rule; 0 for a single one."""
+        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.0
+
+    def rows_of(self, track: FaceTrack) -> NDArray[np.intp]:
+        """Give the numbers of the frames that show a person, in order of time."""
+        return np.searchsorted(self.times_s, track.times_s)
+
+    def spans_of(self, chosen: NDArray[np.bool_]) -> list[Span]:
+        """Join neighbouring frames [t] to stretches; one ends where the next frame begins."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(int)))
+        ends_s = np.append(self.times_s, self.times_s[-1] + self.step_s)
+        return [
+            (float(self.times_s[start]), float(ends_s[end]), int(end - start))
+            for start, end in edges.reshape(-1, 2)
+        ]
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """One person's face in a clip."""
+
+    clip: ClipFaces
+    track: FaceTrack
+    table: ActionUnitTable
+    peak: PeakFrame | None
+    speech_counts: bool
+    never: dict[str, str]
+    """units without a value in any frame, with the reason"""
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which frames do not show the person, [t]."""
+        absent = np.ones(len(self.clip.times_s), dtype=bool)
+        absent[self.clip.rows_of(self.track)] = False
+        return absent
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Units that the peak does not count, of those measured."""
+        uncounted = BLINKS if self.speech_counts else BLINKS + SPEECH
+        return tuple(unit for unit in self.table.units if unit in uncounted)
+
+    def strongest(self, number: int) -> list[str]:
+        """Name the units with the largest values in the clip, of those that count at the peak."""
+        highest = {
+            unit: float(np.nanmax(values))
+            for unit, values in self.table.intensity.items()
+            if unit not in self.left_out and not np.isnan(values).all()
+        }
+        chosen = sorted(highest, key=lambda unit: -highest[unit])[:number]
+        return [unit for unit in self.table.units if unit in chosen]
+
+
+def look_at(
+    path: Path,
+    detector: FaceDetector,
+    frames_per_second: float = FRAMES_PER_SECOND,
+    advance: Callable[[], None] = lambda: None,
+) -> ClipFaces:
+    """Follow every face through a file, frame by frame.
+
+    Args:
+        path: film or still picture
+        detector: what finds faces
+        frames_per_second: most frames to look at
+        advance: called after every frame
+
+    Raises:
+        MediaError: the file cannot be opened, or has no picture
+    """
+    still = is_still(path)
+    tracker = FaceTracker(detector, FaceLandmarker(), MediaConfig().face_crop_size)
+    times: list[float] = []
+    notes: list[str] = []
+    height = width = 0
+    for time_s, frame in stream_frames(path, frames_per_second, notes=notes):
+        tracker.update(frame, time_s)
+        times.append(time_s)
+        height, width = frame.shape[:2]
+        advance()
+    silence = "a still picture" if still else read_waveform(path, MediaConfig()).absence
+    return ClipFaces(
+        path=path,
+        times_s=np.array(times),
+        height=height,
+        width=width,
+        people=tracker.finish(),
+        frames_per_second=frames_per_second,
+        is_still=still,
+        silence=silence,
+        notes=tuple(notes),
+    )
+
+
+def report_on(clip: ClipFaces, person: int = 1, reading: PeakReading = "all") -> FaceReport:
+    """Measure one person's action units and find their peak.
+
+    Parted lips and jaw drop count towards the peak only where no sound is to be heard.
+
+    Args:
+        clip: what `look_at` gave
+        person: 1 is the main person
+        reading: which units are summed at the peak
+
+    Raises:
+        ValueError: there are not so many people
+    """
+    track = _person(clip.people, person)
+    table = measure_action_units(track, clip.rows_of(track).astype(np.int64))
+    speech_counts = clip.silence is not None
+    return FaceReport(
+        clip=clip,
+        track=track,
+        table=table,
+        peak=peak_frame(table, reading, speech_counts=speech_counts),
+        speech_counts=speech_counts,
+        never=dict(why_never_measured(table, track)),
+    )
+
+
+def _person(people: Sequence[FaceTrack], person: int) -> FaceTrack:
+    if not 1 <= person <= len(people):
+        found = "1 person" if len(people) == 1 else f"{len(people)} people"
+        numbers = "1" if len(people) == 1 else f"a number from 1 to {len(people)}"
+        msg = f"found {found}, and person {person} was asked for; use --person {numbers}"
+        raise ValueError(msg)
+    return people[person - 1]
