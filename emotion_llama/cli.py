@@ -247,7 +247,7 @@ def predict(
         typer.Option(
             metavar="POLICY",
             callback=key_frame_policy,
-            help="Frame for the global encoder: first, middle, or uniform:n.",
+            help="Frame for the global encoder: first, middle, peak, or uniform:n.",
         ),
     ] = "middle",
     reason: Annotated[

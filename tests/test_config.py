@@ -41,9 +41,10 @@ def test_value_out_of_range_is_refused(name, value):
         MediaConfig(**{name: value})
 
 
-def test_peak_says_which_policies_work_now():
-    with pytest.raises(ValidationError, match=r"action units yet; choose 'first', 'middle'"):
-        MediaConfig(key_frame="peak")
+def test_unknown_policy_says_which_there_are():
+    with pytest.raises(ValidationError, match=r"choose 'first', 'middle', 'peak'"):
+        MediaConfig(key_frame="strongest")
+    assert MediaConfig(key_frame="peak").key_frame == "peak"
 
 
 def test_policies_are_taken_apart():

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from face import planted
 from numpy.typing import NDArray
 
 from emotion_llama.face import FaceBox, FaceLandmarker, NetworkDetector
-from face import planted
 
 
 @pytest.fixture

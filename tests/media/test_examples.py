@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_llama.face import CascadeDetector, track_main_face
+from emotion_llama.face import FaceLandmarker, NetworkDetector, track_faces
 from emotion_llama.media import read_clip, read_transcript
 
 EXAMPLES_DIR = Path(__file__).parents[2] / "examples"
@@ -25,8 +25,9 @@ def test_every_modality_is_there(clip):
 
 
 def test_face_is_found_in_nearly_all_frames(clip):
-    track = track_main_face(clip.frames, clip.frame_times_s, CascadeDetector(), 112)
-    assert track.coverage >= 0.9
+    tracks = track_faces(clip.frames, clip.frame_times_s, NetworkDetector(), FaceLandmarker(), 112)
+    assert len(tracks) == 1
+    assert tracks[0].coverage == 1.0
 
 
 def test_file_is_small(name):
