@@ -31,9 +31,9 @@ MIN_OVERLAP = 0.3
 shift of about half a face."""
 MAX_GROWTH = 1.6
 """Factor by which a face may grow or shrink from one frame to the next."""
-SAME_PERSON = 0.55
+SAME_PERSON = 0.6
 """Likeness from which a face is one that was seen before in the clip."""
-OTHER_PERSON = 0.25
+OTHER_PERSON = 0.45
 """Likeness below which the face in a person's place is somebody else: a cut between two people
 framed alike changes little else in the picture."""
 CUT_LEVELS = 28.0

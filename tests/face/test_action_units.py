@@ -44,20 +44,20 @@ def test_planted_motion_raises_its_units_above_unrelated_ones(
     assert min(rise[unit] for unit in motion.units) > unrelated
 
 
-def still(landmarker, name="collins"):
-    frames = np.stack([planted.load(name).pixels])
-    return whole_frame_track(frames, np.zeros(1), 112, landmarker)
+@pytest.fixture
+def still(detector, landmarker):
+    frames = np.stack([planted.load("collins").pixels])
+    return track_faces(frames, np.zeros(1), detector, landmarker, 112)[0]
 
 
-def test_a_still_is_held_against_many_people(landmarker):
-    table = measure_action_units(still(landmarker))
+def test_a_still_is_held_against_many_people(still):
+    table = measure_action_units(still)
     assert table.scope == "population"
     assert table.intensity["AU12"][0] > 2, "the portrait smiles"
 
 
-def test_what_cannot_be_measured_has_no_value(landmarker):
-    track = still(landmarker)
-    tiny = dataclasses.replace(track, points=track.points / 20)
+def test_what_cannot_be_measured_has_no_value(still):
+    tiny = dataclasses.replace(still, points=still.points / 20)
     table = measure_action_units(tiny)
     assert not table.tracked.any()
     assert all(np.isnan(values).all() for values in table.intensity.values())
