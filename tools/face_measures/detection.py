@@ -260,7 +260,7 @@ def _binned(
         bins = figures.in_bins(np.clip(values, edges[0], None), edges)
         rows.append((condition, searcher, *(tally.recall(chosen) for chosen in bins)))
     columns = ("pictures", "detector", *figures.bin_names(edges, unit))
-    note = "The same pictures; intervals draw persons."
+    note = "The same pictures; intervals draw persons, and say little where these are under ten."
     return Table(f"Recall in composed scenes by {what}", columns, rows, note)
 
 
