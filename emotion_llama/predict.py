@@ -293,7 +293,9 @@ class Predictor:
             return clip
         size = self.media.face_crop_size
         if self.media.face_source == "whole-frame":
-            track = whole_frame_track(clip.frames, clip.frame_times_s, size, self.face_landmarker)
+            # the encoders need no points of a face that fills the frame; only the peak does
+            landmarker = self.face_landmarker if self._seeks_peak(clip) else None
+            track = whole_frame_track(clip.frames, clip.frame_times_s, size, landmarker)
             return self._at_peak(replace(clip, faces=track))
         tracks = track_faces(
             clip.frames, clip.frame_times_s, self.face_detector, self.face_landmarker, size
@@ -308,11 +310,13 @@ class Predictor:
         absent: dict[Modality, str] = {"local": why, "temporal": why}
         return self._at_peak(replace(clip, missing={**clip.missing, **absent}))
 
+    def _seeks_peak(self, clip: Clip) -> bool:
+        """Tell whether the key frame is chosen by the face; a still has but one frame."""
+        return self.media.key_frame == "peak" and clip.kind != "image"
+
     def _at_peak(self, clip: Clip) -> Clip:
         """Show the global encoder the frame with the strongest expression, where asked to."""
-        if self.media.key_frame != "peak" or clip.frames is None or clip.frame_times_s is None:
-            return clip
-        if clip.kind == "image":
+        if not self._seeks_peak(clip) or clip.frames is None or clip.frame_times_s is None:
             return clip
         peak = None
         if clip.faces is not None:

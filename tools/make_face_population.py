@@ -39,7 +39,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     # what follows is measured in the frame of this mean face
     shape.use_population(statistics)
-    train = read_faces(data_dir, "ferplus", "train")
+    train = read_faces(data_dir, "train")
     statistics |= neutral_statistics(train, data_dir, arguments.labels)
     statistics["gradients"] = mean_gradients(train)
     statistics |= brow_reading(train)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from emotion_llama.face.brow_reading import UNITS as BROW_UNITS
 from emotion_llama.face.brow_reading import read_brows
 from emotion_llama.face.movements import (
+    FULL,
     MM,
     MOVEMENTS,
     REGION_OF_UNIT,
@@ -28,8 +29,6 @@ from emotion_llama.records import ActionUnitTable, FaceTrack, NeutralScope
 PRODUCER, VERSION = "face-points movement fit", "1"
 
 FITTED = tuple(MOVEMENTS)
-FULL = 5.0
-"""Grade of the strongest movement."""
 JAW = "AU26"
 FAR_JAW = "AU27"
 """Mouth stretch: what the jaw drops beyond the full grade of AU26."""

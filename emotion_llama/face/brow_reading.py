@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.face.movements import FULL
 from emotion_llama.face.shape import population
 
 UNITS = ("AU01", "AU02", "AU04", "AU05")
@@ -56,4 +57,4 @@ def read_brows(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     scores = strips @ statistics["brow_weights"].T + statistics["brow_bias"]
     chance = 1.0 / (1.0 + np.exp(-scores.astype(np.float64)))
     usual = statistics["brow_neutral"].astype(np.float64)
-    return np.asarray(5.0 * np.clip((chance - usual) / (1.0 - usual), 0.0, 1.0))
+    return np.asarray(FULL * np.clip((chance - usual) / (1.0 - usual), 0.0, 1.0))

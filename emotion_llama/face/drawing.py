@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
+from emotion_llama.face.movements import FULL
 from emotion_llama.face.points import NOSE_BRIDGE
 from emotion_llama.face.unit_names import titled
 
@@ -36,8 +37,6 @@ WARNING: Colour = (213, 94, 0)
 AXES: tuple[Colour, Colour, Colour] = ((213, 94, 0), (0, 158, 115), (240, 228, 66))
 """to the face's side, down, and out of it"""
 
-FULL = 5.0
-"""Intensity of a full bar."""
 SHADE = 0.62
 """How much darker the picture is behind a panel."""
 SMALLEST_TEXT_PX, LARGEST_TEXT_PX = 12, 40

@@ -9,6 +9,9 @@ face whose outer eye corners are 90 mm apart (adult mean, Farkas 1994); docs/fac
 import numpy as np
 from numpy.typing import NDArray
 
+FULL = 5.0
+"""Grade of the strongest movement on the 0-5 scale."""
+
 MM = 1.0 / 90.0
 """One millimetre in units of the distance of the outer eye corners."""
 

@@ -63,7 +63,7 @@ def peak_frame(
     Returns:
         ``None`` when no frame or no unit is left
     """
-    left_out = BLINKS if speech_counts else BLINKS + SPEECH
+    left_out = uncounted_units(speech_counts=speech_counts)
     units = tuple(unit for unit in table.intensity if unit not in left_out)
     counted = countable_rows(table)
     if not units or not counted.any():
@@ -87,6 +87,11 @@ def peak_frame(
         units=units,
         num_frames=int(counted.sum()),
     )
+
+
+def uncounted_units(*, speech_counts: bool) -> tuple[str, ...]:
+    """Name the units that are never summed, and those of talking unless they count."""
+    return BLINKS if speech_counts else BLINKS + SPEECH
 
 
 def countable_rows(table: ActionUnitTable) -> NDArray[np.bool_]:

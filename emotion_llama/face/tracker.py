@@ -4,7 +4,7 @@ Knows: how faces of neighbouring frames are linked, who comes back after a cut, 
 main one. Does not know: how faces and points are found, files, action units.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -252,6 +252,8 @@ def track_faces(
     Raises:
         ValueError: frames and times of different number
     """
+    if isinstance(frames, Sized):
+        _require_times(len(frames), len(times_s))
     tracker = FaceTracker(detector, landmarker, crop_size)
     for frame, time_s in zip(frames, times_s, strict=True):
         tracker.update(frame, float(time_s))
@@ -275,9 +277,7 @@ def whole_frame_track(
     Raises:
         ValueError: no frames, or frames and times of different number
     """
-    if len(frames) != len(times_s):
-        msg = f"found {len(frames)} frames and {len(times_s)} times, expected as many; pass both"
-        raise ValueError(msg)
+    _require_times(len(frames), len(times_s))
     if len(frames) == 0:
         msg = "found no frames, expected at least one; check the clip first"
         raise ValueError(msg)
@@ -291,6 +291,12 @@ def whole_frame_track(
         producer="whole-frame 1",
     )
     return track if landmarker is None else _with_points(track, frames, box, landmarker)
+
+
+def _require_times(num_frames: int, num_times: int) -> None:
+    if num_frames != num_times:
+        msg = f"found {num_frames} frames and {num_times} times, expected as many; pass both"
+        raise ValueError(msg)
 
 
 def _with_points(

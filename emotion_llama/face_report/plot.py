@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.face.movements import FULL
 from emotion_llama.face.unit_names import titled
 from emotion_llama.face_report.reading import FaceReport
 
@@ -27,7 +28,6 @@ POSE_COLOURS = {"yaw": "#0072b2", "pitch": "#e69f00", "roll": "#000000"}
 POSE_STYLES = {"yaw": "-", "pitch": "--", "roll": ":"}
 SURE = 0.5
 """Confidence from which an area has its full colour."""
-FULL = 5.0
 
 
 def require_matplotlib() -> None:

@@ -20,7 +20,7 @@ from emotion_llama.face import (
     measure_action_units,
     peak_frame,
 )
-from emotion_llama.face.peak import BLINKS, SPEECH
+from emotion_llama.face.peak import uncounted_units
 from emotion_llama.face.unmeasured import why_never_measured
 from emotion_llama.media import is_still, read_waveform, stream_frames
 from emotion_llama.records import ActionUnitTable, FaceTrack
@@ -101,7 +101,7 @@ class FaceReport:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Units that the peak does not count, of those measured."""
-        uncounted = BLINKS if self.speech_counts else BLINKS + SPEECH
+        uncounted = uncounted_units(speech_counts=self.speech_counts)
         return tuple(unit for unit in self.table.units if unit in uncounted)
 
     def strongest(self, number: int) -> list[str]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from emotion_llama import terminal
+from emotion_llama.face.movements import FULL
 from emotion_llama.face.unit_names import grade, titled
 from emotion_llama.face_report.reading import ClipFaces, FaceReport, Span
 from emotion_llama.records import FaceTrack
@@ -20,7 +21,6 @@ MAX_SPANS = 6
 MAX_UNITS = 8
 WORTH_A_LINE = 0.5
 """Intensity from which a unit is listed: nearer to a trace (A) than to absent."""
-FULL = 5.0
 BAR_CELLS = 20
 COLOUR = "#e69f00"
 SCOPES = {

@@ -185,6 +185,12 @@ def test_as_many_times_as_frames():
         track_faces(world, [0.0, 0.2], world, world, 32)
 
 
+def test_numbers_of_frames_and_times_are_named():
+    world = World([{}])
+    with pytest.raises(ValueError, match="3 frames and 2 times"):
+        track_faces(np.zeros((3, 9, 9, 3), np.uint8), [0.0, 0.2], world, world, 32)
+
+
 def test_overlap():
     def box(left, top, side):
         return FaceBox(left, top, side, side, 1.0)

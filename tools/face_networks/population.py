@@ -97,11 +97,8 @@ def _unit(face: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(face / np.linalg.norm(across))
 
 
-def read_faces(data_dir: Path, name: str, split: str, most: int = NUM_FACES) -> ReadFaces:
-    """Find points in pictures of ``ferplus`` that are face crops; faces not found are left out."""
-    if name != "ferplus":
-        msg = f"found the set {name!r}, expected ferplus; only it has votes"
-        raise ValueError(msg)
+def read_faces(data_dir: Path, split: str, most: int = NUM_FACES) -> ReadFaces:
+    """Find points in FER+ pictures, which are face crops; faces not found are left out."""
     with np.load(data_dir / "faces" / "ferplus.npz", allow_pickle=False) as file:
         data, offsets, splits = file["webp"], file["offset"], file["split"]
         labels = file["vote_order"][file["votes"].astype(int).argmax(axis=1)]
