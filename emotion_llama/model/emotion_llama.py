@@ -253,7 +253,7 @@ class EmotionLlama(PreTrainedModel):
         ids, mask = _pad_answers(answers, first.device)  # [a x l]
         scores: torch.Tensor = first[:, ids[:, 0]]  # [b x a]
         if ids.shape[1] > 1:
-            rest = self._score_rest(prefill.past_key_values, attention_mask, ids, mask)
+            rest = self._score_rest(prefill.cache, attention_mask, ids, mask)
             scores = scores + rest
         return scores / mask.sum(-1)
 
@@ -271,7 +271,7 @@ class EmotionLlama(PreTrainedModel):
             input_ids=inputs,
             attention_mask=seen,
             position_ids=_positions(seen)[:, -(length - 1) :],
-            past_key_values=cache,
+            cache=cache,
         ).logits  # [ba x l-1 x v]
         targets = ids[:, 1:].repeat(batch, 1).unsqueeze(-1)  # [ba x l-1 x 1]
         chosen = logits.float().log_softmax(-1).gather(-1, targets).squeeze(-1)

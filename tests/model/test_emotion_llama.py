@@ -154,6 +154,14 @@ def test_scores_equal_the_likelihood_of_the_whole_sequence(
         assert scores[row].tolist() == pytest.approx(expected, abs=TOLERANCE)
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_scoring_uses_no_name_that_transformers_will_drop(
+    tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
+) -> None:
+    ids = [processor.encode_answer(answer) for answer in ("happy", "very surprised and happy")]
+    assert tiny_model.score_answers(ids, **processor(SAMPLES, rows(whole))).shape == (3, 2)
+
+
 def test_only_lora_and_projections_are_trained(
     tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
 ) -> None:
