@@ -3,8 +3,9 @@
 Knows: the order of the stages and what the answer states. Does not know: how any stage works.
 """
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,6 +54,17 @@ _GREEDY_TOKENS = 16
 
 _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
 _NO_FACE = "no face was found; what the reason says about a face is a guess"
+_NO_VOICE = "no voice was heard; what the reason says about a voice is a guess"
+
+_FACE_WORDS = re.compile(
+    r"\b(?:faces?|facial|expressions?|smil\w*|grin\w*|frown\w*|(?:eye)?brows?|eyes?|gaze|mouth|lips?)\b",
+    re.IGNORECASE,
+)
+_VOICE_WORDS = re.compile(
+    r"\b(?:voices?|vocal\w*|tones?|intonation|pitch\w*|loud\w*|speak\w*|spoke|shout\w*|whisper\w*)\b",
+    re.IGNORECASE,
+)
+"""Words of a reason that speak of a face or a voice. ``sounds`` is none: words sound happy too."""
 
 
 class PresetError(ValueError):
@@ -472,7 +484,6 @@ class Predictor:
         threshold = self.model.config.unsure_below
         missing = self._missing(request)
         faceless = not {"local", "audio", "text"} - set(missing)
-        unseen = clip is not None and clip.frames is not None and clip.faces is None
         timings = request.timings_s | parts
         return Prediction(
             clip=request.name,
@@ -487,7 +498,7 @@ class Predictor:
             valence=valence(probabilities),
             key_frame_s=clip.key_frame_s if clip else None,
             evidence=(),
-            warnings=(*(clip.warnings if clip else ()), *([_NO_FACE] if unseen else [])),
+            warnings=(*(clip.warnings if clip else ()), *_guesses(reason, clip, missing)),
             timings_s=timings | {"total": sum(timings.values())},
             preset=self.preset,
         )
@@ -502,6 +513,20 @@ class Predictor:
         # the published behaviour: a zero vector still becomes a token through the layer's bias
         filled = {m: f"{reason}; zeros stand in for it" for m, reason in why.items() if m != "text"}
         return why | filled
+
+
+def _guesses(
+    reason: str | None, clip: Clip | None, missing: Mapping[Modality, str]
+) -> Iterator[str]:
+    """Warn where the reason speaks of a face that was not found, or of a voice not heard."""
+    written = reason or ""
+    faceless = (
+        {"global", "local", "temporal"} <= set(missing) if clip is None else clip.faces is None
+    )
+    if faceless and _FACE_WORDS.search(written):
+        yield _NO_FACE
+    if "audio" in missing and _VOICE_WORDS.search(written):
+        yield _NO_VOICE
 
 
 def _with_doubt(prediction: Prediction, offered: LabelSet) -> Prediction:

@@ -15,10 +15,10 @@ from transformers import AutoTokenizer, LlamaConfig
 from emotion_llama import Predictor
 from emotion_llama.config import MediaConfig
 from emotion_llama.encoders import FeatureExtractor
-from emotion_llama.encoders.audio_encoder import MelAudioEncoder
-from emotion_llama.encoders.global_encoder import SceneGlobalEncoder
-from emotion_llama.encoders.local_encoder import FaceLocalEncoder
-from emotion_llama.encoders.temporal_encoder import FaceTemporalEncoder
+from emotion_llama.encoders.mini_audio_encoder import MelAudioEncoder
+from emotion_llama.encoders.mini_global_encoder import SceneGlobalEncoder
+from emotion_llama.encoders.mini_local_encoder import FaceLocalEncoder
+from emotion_llama.encoders.mini_temporal_encoder import FaceTemporalEncoder
 from emotion_llama.media import MediaError
 from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
 from emotion_llama.predict import ClipFailure, PresetError
@@ -134,7 +134,49 @@ def test_without_a_face_the_picture_still_counts(preset: Path, talking_film: Pat
     answer = Predictor.from_pretrained(preset, device="cpu")(talking_film)
     assert answer.modalities == ("global", "audio")
     assert "no face was found" in answer.missing["local"]
-    assert any("says about a face is a guess" in warning for warning in answer.warnings)
+
+
+@pytest.mark.parametrize(
+    ("reason", "about"),
+    [
+        ("the face looks happy", "face"),
+        ("His eyebrows are raised", "face"),
+        ("the expression is sad, and the voice is high", "face voice"),
+        ("the tone is loud", "voice"),
+        ("he speaks slowly", "voice"),
+        ("the word great sounds happy", ""),
+        ("the surface is pale and the invoice is lost", ""),
+    ],
+)
+def test_what_a_reason_says_of_an_absent_face_or_voice_is_called_a_guess(
+    preset: Path,
+    talking_film: Path,
+    make_film: Callable[..., Path],
+    frames_25: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+    about: str,
+) -> None:
+    whole_frame = Predictor.from_pretrained(preset, device="cpu", media=WHOLE_FRAME)
+    searching = Predictor.from_pretrained(preset, device="cpu")
+    silent = make_film("silent.mp4", frames=frames_25)
+
+    def guessed(predictor: Predictor, path: Path | None, text: str | None = None) -> set[str]:
+        monkeypatch.setattr(predictor.processor, "decode", lambda _: reason)
+        warnings = predictor(path, text).warnings
+        return {word for word in ("face", "voice") if f"about a {word} is a guess" in str(warnings)}
+
+    spoken_of = set(about.split())
+    assert guessed(whole_frame, talking_film) == set()
+    assert guessed(whole_frame, silent) == spoken_of & {"voice"}
+    assert guessed(searching, talking_film) == spoken_of & {"face"}
+    assert guessed(searching, silent) == spoken_of
+    assert guessed(searching, None, "We won!") == spoken_of
+    monkeypatch.setattr(searching.processor, "decode", lambda _: reason)
+    heard = replace(searching.embeddings(talking_film), patches=None, class_token=None)
+    warnings = searching.from_features(heard).warnings
+    assert any("about a face" in one for one in warnings) == ("face" in spoken_of)
+    assert searching(silent, with_reason=False).warnings == ()
 
 
 def test_a_picture_without_a_face_is_never_sure(
