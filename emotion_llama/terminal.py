@@ -232,12 +232,10 @@ class Waiting:
     is written, because stdout and stderr usually share one terminal.
     """
 
-    def __init__(self, console: Console, words: str, total: int) -> None:
-        counting = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total > 1 else ()
+    def __init__(self, console: Console, words: str, total: int = 1) -> None:
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", style="dim"),
-            *counting,
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -246,6 +244,14 @@ class Waiting:
             redirect_stderr=False,
         )
         self.task = self.progress.add_task(words, total=total)
+        self.expect(total)
+
+    def expect(self, total: int) -> None:
+        """Learn how many there are, before the first is counted."""
+        if total > 1:
+            counting = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self.progress.columns = (*self.progress.columns[:2], *counting)
+        self.progress.update(self.task, total=total)
 
     def __enter__(self) -> "Waiting":
         """Show it."""

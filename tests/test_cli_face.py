@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -136,6 +138,23 @@ def test_gaps_are_named_and_drawn(gap: Path, tmp_path: Path) -> None:
     label = drawn[5][40:90, 100:220].astype(int)
     assert (label[..., 0] - label[..., 2] > 120).any(), "'no face' in orange"
     assert (tmp_path / "o.svg").read_text("utf-8").lstrip().startswith("<?xml")
+
+
+def test_a_still_picture_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "still.png"
+    Image.fromarray(next(stream_frames(SMILE))[1]).save(path)
+    opened: list[str] = []
+
+    def noted(package: ModuleType, name: str) -> None:
+        real = getattr(package, name)
+        monkeypatch.setattr(
+            package, name, lambda *given, **named: opened.append(name) or real(*given, **named)
+        )
+
+    noted(Image, "open")
+    noted(av, "open")
+    assert run("face", path).exit_code == 0
+    assert opened == ["open"]
 
 
 def test_a_still_picture(tmp_path: Path) -> None:

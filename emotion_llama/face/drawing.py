@@ -288,7 +288,8 @@ def draw_bars(
         frame: changed in place
         bars: from top to bottom
         at_right: which corner
-        room_px: where numbers and names would take more, the numbers stand alone
+        room_px: where a row of name, bar and value would take more, the name gives way to its
+            number; where that is too much, the bar stands below
     """
     size = text_size_px(frame)
     row, gap = round(1.35 * size), size // 2
@@ -296,6 +297,9 @@ def draw_bars(
     names = [titled(bar.unit) for bar in bars]
     if _panel_px(names, size, field_px) > room_px:
         names = [bar.unit for bar in bars]
+    if _panel_px(names, size, field_px) > room_px:
+        _draw_narrow_bars(frame, bars, at_right=at_right)
+        return
     names_px = max(text_width_px(name, size) for name in names)
     width = _panel_px(names, size, field_px)
     left = frame.shape[1] - width if at_right else 0
@@ -306,8 +310,31 @@ def draw_bars(
         draw_text(frame, name, (x, y), WHITE, size=size, shade=False)
         x += names_px + gap
         _draw_bar(frame, bar, (x, y + row // 4), (field_px, max(3, row // 2)))
-        value = "-" if np.isnan(bar.intensity) else f"{bar.intensity:.1f}"
-        draw_text(frame, value, (x + field_px + gap, y), WHITE, size=size, shade=False)
+        draw_text(frame, _value(bar), (x + field_px + gap, y), WHITE, size=size, shade=False)
+
+
+def _draw_narrow_bars(frame: Picture, bars: Sequence[Bar], *, at_right: bool) -> None:
+    """Draw a panel of action units as `draw_bars` does, each bar below its number and value."""
+    size = text_size_px(frame)
+    line, gap, thick = round(1.2 * size), size // 2, max(3, size // 4)
+    row = line + thick + gap // 2
+    names_px = max(text_width_px(bar.unit, size) for bar in bars)
+    width = names_px + text_width_px("0.0", size) + 3 * gap
+    left = frame.shape[1] - width if at_right else 0
+    top = frame.shape[0] - row * len(bars) - timeline_height_px(frame) - gap
+    _shade(frame, left, top - gap // 2, left + width, top + row * len(bars) + gap // 2)
+    for number, bar in enumerate(bars):
+        x, y = left + gap, top + number * row
+        draw_text(frame, bar.unit, (x, y), WHITE, size=size, shade=False)
+        value_px = text_width_px(_value(bar), size)
+        draw_text(
+            frame, _value(bar), (left + width - gap - value_px, y), WHITE, size=size, shade=False
+        )
+        _draw_bar(frame, bar, (x, y + line), (width - 2 * gap, thick))
+
+
+def _value(bar: Bar) -> str:
+    return "-" if np.isnan(bar.intensity) else f"{bar.intensity:.1f}"
 
 
 def _panel_px(names: Sequence[str], size: int, field_px: int) -> int:

@@ -16,7 +16,7 @@ from emotion_llama.face.unit_names import titled
 from emotion_llama.face_report.reading import FaceReport
 
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
-WIDTH_IN, ROW_IN = 10.0, 0.27
+WIDTH_IN, ROW_IN = 9.0, 0.27
 SCOPES = {
     "clip": "the person's own neutral",
     "population": "the mean face of many people",
@@ -96,7 +96,9 @@ def _figure(report: FaceReport) -> Any:
     for axis in (above, middle, below):
         _mark_times(axis, report)
     above.set_xlim(edges_s[0], edges_s[-1])
-    below.set_xlabel("still picture" if report.clip.is_still else "time in seconds")
+    words = "still picture" if report.clip.is_still else "time in seconds"
+    below.set_xlabel(words, fontsize=8)
+    below.tick_params(axis="x", labelsize=8)
     if report.clip.is_still:
         below.set_xticks([])
     _label_peak(above, report)
@@ -148,7 +150,8 @@ def _draw_units(axis: Any, report: FaceReport, edges_s: NDArray[np.float64]) -> 
         colour = OTHER_COLOUR if unit in report.left_out else COUNTED_COLOUR
         _fill(axis, edges_s, floor, height, color=colour, alpha=0.35, linewidth=0)
         _fill(axis, edges_s, floor, np.where(sure, height, np.nan), color=colour, linewidth=0)
-        _fill(axis, edges_s, floor, np.where(np.isnan(height), np.nan, 0.03), color="#999999")
+        _fill(axis, edges_s, floor, np.where(np.isnan(height), np.nan, 0.02), color="#999999",
+              linewidth=0)  # fmt: skip
         absent = np.where(np.isnan(height), 1.0, np.nan)
         _fill(axis, edges_s, floor, absent, facecolor="none", edgecolor="#bbbbbb", hatch="////",
               linewidth=0)  # fmt: skip
@@ -217,7 +220,8 @@ def _draw_pose(axis: Any, report: FaceReport) -> None:
     axis.axhline(0, color="#999999", linewidth=0.6)
     axis.set_ylabel("head, degrees", fontsize=8)
     axis.tick_params(axis="y", labelsize=7)
-    axis.legend(loc="upper right", ncols=3, fontsize=7, framealpha=0.8)
+    # above the frame, where no curve runs
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, fontsize=7, frameon=False)
 
 
 def _mark_times(axis: Any, report: FaceReport) -> None:

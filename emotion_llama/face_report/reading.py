@@ -3,7 +3,7 @@
 Knows: the order of the steps, and when parted lips count. Does not know: flags, layout, drawing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from emotion_llama.face import (
 )
 from emotion_llama.face.peak import uncounted_units
 from emotion_llama.face.unmeasured import why_never_measured
-from emotion_llama.media import is_still, read_waveform, stream_frames
+from emotion_llama.media import expected_frames, read_waveform, stream_frames
+from emotion_llama.media.still import read_still
 from emotion_llama.records import ActionUnitTable, FaceTrack
 
 FRAMES_PER_SECOND = 30.0
@@ -120,6 +121,7 @@ def look_at(
     detector: FaceDetector,
     frames_per_second: float = FRAMES_PER_SECOND,
     advance: Callable[[], None] = lambda: None,
+    expect: Callable[[int], None] = lambda _: None,
 ) -> ClipFaces:
     """Follow every face through a file, frame by frame.
 
@@ -128,16 +130,25 @@ def look_at(
         detector: what finds faces
         frames_per_second: most frames to look at
         advance: called after every frame
+        expect: called once before them with their number by the file's header; 0: unknown
 
     Raises:
         MediaError: the file cannot be opened, or has no picture
     """
-    still = is_still(path)
     tracker = FaceTracker(detector, FaceLandmarker(), MediaConfig().face_crop_size)
     times: list[float] = []
     notes: list[str] = []
     height = width = 0
-    for time_s, frame in stream_frames(path, frames_per_second, notes=notes):
+    frames: Iterable[tuple[float, NDArray[np.uint8]]]
+    still = read_still(path, MediaConfig())
+    if still is not None and still.key_frame is not None:
+        expect(1)
+        notes.extend(still.warnings)
+        frames = [(0.0, still.key_frame)]
+    else:
+        expect(expected_frames(path, frames_per_second))
+        frames = stream_frames(path, frames_per_second, notes=notes)
+    for time_s, frame in frames:
         tracker.update(frame, time_s)
         times.append(time_s)
         height, width = frame.shape[:2]
@@ -150,7 +161,7 @@ def look_at(
         width=width,
         people=tracker.finish(),
         frames_per_second=frames_per_second,
-        is_still=still,
+        is_still=still is not None,
         silence=silence,
         notes=tuple(notes),
     )

@@ -115,6 +115,26 @@ def test_the_panel_takes_the_corner_it_is_given_and_names_give_way():
     assert changed(grey(), short).sum() < changed(grey(), left).sum()
 
 
+@pytest.mark.parametrize("at_right", [False, True])
+def test_a_panel_without_room_has_its_bars_below_the_numbers(at_right):
+    room_px = 80
+
+    def drawn(value: float):
+        frame = grey(320, 320)
+        bars = [Bar("AU12", value), Bar("AU15", float("nan"))]
+        drawing.draw_bars(frame, bars, at_right=at_right, room_px=room_px)
+        return frame
+
+    def orange(value: float) -> int:
+        return int((drawn(value) == drawing.BAR).all(axis=2).sum())
+
+    columns = np.flatnonzero(changed(grey(320, 320), drawn(5.0)).any(axis=0))
+    assert np.ptp(columns) < room_px
+    assert (columns[-1] == 319) if at_right else (columns[0] == 0)
+    assert orange(5.0) > 1.8 * orange(2.5) > 0
+    assert orange(0.0) == 0
+
+
 def test_room_is_beside_the_face():
     assert drawing.panel_room(np.array([200.0, 0, 100, 100]), 320) == (False, 200.0)
     assert drawing.panel_room(np.array([10.0, 0, 100, 100]), 320) == (True, 210.0)

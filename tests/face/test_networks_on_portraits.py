@@ -5,9 +5,15 @@ import numpy as np
 import pytest
 from face import planted
 
-from emotion_llama.face import measure_action_units, track_faces
+from emotion_llama.face import (
+    NetworkDetector,
+    measure_action_units,
+    track_faces,
+    whole_frame_track,
+)
 from emotion_llama.face.alignment import region_of_box
 from emotion_llama.face.detector import CascadeDetector
+from emotion_llama.face.movements import REGION_OF_UNIT
 
 PEOPLE = planted.portraits()
 FACE_SHARE = 0.40
@@ -42,11 +48,16 @@ def test_a_large_frame_is_searched_for_small_faces(detector, scene):
 
 
 def test_smallest_face_is_a_setting(scene):
-    from emotion_llama.face import NetworkDetector
-
     frame = scene(("hopper", 320, 240, 200))  # a face of about 80 px
     assert NetworkDetector(min_face_px=40).detect(frame)
     assert NetworkDetector(min_face_px=120).detect(frame) == []
+
+
+def test_a_box_a_bit_smaller_than_the_smallest_face_is_given(detector, scene):
+    frame = scene(("hopper", 320, 240, 200))
+    (box,) = detector.detect(frame)
+    larger = [NetworkDetector(min_face_px=round(box.width / share)) for share in (0.95, 0.85)]
+    assert [len(one.detect(frame)) for one in larger] == [1, 0]
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -119,23 +130,54 @@ def test_mirrored_face_turns_the_other_way(detector, landmarker, scene):
     assert yaw[0] == pytest.approx(-yaw[1], abs=5)
 
 
-def test_mask_over_the_mouth_is_stated(detector, landmarker, scene):
-    frame = scene(("hopper", 320, 240, 420))
-    bare = track([frame], detector, landmarker)[0]
-    x, y = bare.points[0, 48:60, 0], bare.points[0, 27:60, 1]
+MASK = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 29)
+"""Points around what a mask hides: along the jaw from cheek to cheek, and the nose."""
+
+
+@pytest.mark.parametrize("colour", [(200, 205, 210), (70, 110, 160), (25, 25, 25)])
+@pytest.mark.parametrize("name", PEOPLE)
+def test_mask_over_the_mouth_is_stated(name, colour, detector, landmarker, scene):
+    frame = scene((name, 320, 240, 420))
+    (bare,) = track([frame], detector, landmarker)
     masked = frame.copy()
-    low = int(bare.points[0, 8, 1]) + 8
-    corners = np.array([bare.points[0, i, :2] for i in (2, 4, 6, 8, 10, 12, 14, 29)])
-    cv2.fillPoly(masked, [np.rint(corners).astype(np.int32)], (200, 205, 210))
-    assert x.size
-    assert y.size
-    assert low < 480
-    covered = track([masked], detector, landmarker)
-    assert len(covered) == 1
-    assert bare.visible[0, 2] > 0.5 > covered[0].visible[0, 2]
-    units = measure_action_units(covered[0])
-    assert np.isnan(units.intensity["AU12"][0])
-    assert np.isfinite(units.intensity["AU01"][0])
+    outline = np.rint(bare.points[0, MASK, :2]).astype(np.int32)
+    cv2.fillPoly(masked, [outline], colour)
+    (covered,) = track([masked], detector, landmarker)
+    assert bare.visible[0, 2] > 0.5 > covered.visible[0, 2]
+    before, after = measure_action_units(bare).intensity, measure_action_units(covered).intensity
+    of_mouth = [unit for unit, part in REGION_OF_UNIT.items() if part == "mouth"]
+    assert len(of_mouth) > 5
+    assert all(np.isfinite(before[unit][0]) and np.isnan(after[unit][0]) for unit in of_mouth)
+    assert np.isfinite(after["AU01"][0]), "brows are still seen"
+
+
+def squeezed(frame, share):
+    """Narrow a frame [h x w x 3] to a share of its width about its middle."""
+    width = frame.shape[1]
+    matrix = np.array([[share, 0, width / 2 * (1 - share)], [0, 1, 0]])
+    ground = (110, 110, 110)
+    return cv2.warpAffine(
+        frame, matrix, frame.shape[1::-1], flags=cv2.INTER_AREA, borderValue=ground
+    )
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+@pytest.mark.parametrize("side", [200, 300, 420])
+def test_a_face_as_narrow_as_in_profile_is_doubted(name, side, landmarker, scene):
+    doubting = NetworkDetector(lowest_score=0.001)
+    wide = scene((name, 320, 240, side))
+    narrow = squeezed(wide, 0.35)
+    scores = [max(box.score for box in doubting.detect(one)) for one in (wide, narrow)]
+    assert scores[1] < 0.6 * scores[0]
+    of_frame = [
+        whole_frame_track(squeezed(planted.load(name).pixels, share)[None], [0.0], 64, landmarker)
+        for share in (1.0, 0.35)
+    ]
+    assert of_frame[1].scores[0] < 0.5 < of_frame[0].scores[0]
+    assert np.isnan(measure_action_units(of_frame[1]).intensity["AU12"]).all()
+    for one in track([narrow, wide, narrow], doubting, landmarker):
+        assert np.isfinite(one.points).all()
+        measure_action_units(one)
 
 
 def test_cut_every_second_between_two_real_people(detector, landmarker, scene):
