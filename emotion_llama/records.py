@@ -47,6 +47,8 @@ class FaceTrack:
     """1 is the main person of the clip, 2 the next one, ..."""
     prominence: float = 1.0
     """size x presence x centrality: what orders the people of a clip"""
+    is_aligned: bool = True
+    """whether the crops are turned and scaled on the eyes; if not, they show the boxes"""
     scores: NDArray[np.float32] | None = None
     """probability that the crop shows a face, [t]; this and all below are ``None`` where no points
     were looked for"""

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.face.alignment import align_face
 from emotion_llama.face.brow_reading import UNITS as BROW_UNITS
 from emotion_llama.face.brow_reading import read_brows
 from emotion_llama.face.movements import (
@@ -17,7 +18,9 @@ from emotion_llama.face.movements import (
     MM,
     MOVEMENTS,
     REGION_OF_UNIT,
+    RIGHT_SIDE,
     group_shifts,
+    lip_gap,
     movement_matrix,
     one_side,
 )
@@ -26,17 +29,22 @@ from emotion_llama.face.points import MIRRORED
 from emotion_llama.face.shape import eye_distance_px, frontal, population
 from emotion_llama.records import ActionUnitTable, FaceTrack, NeutralScope
 
-PRODUCER, VERSION = "face-points movement fit", "1"
+PRODUCER, VERSION = "face-points movement fit", "2"
 
 FITTED = tuple(MOVEMENTS)
-JAW = "AU26"
+PARTED, JAW = "AU25", "AU26"
 FAR_JAW = "AU27"
 """Mouth stretch: what the jaw drops beyond the full grade of AU26."""
 MOST_MOVEMENT = {JAW: 2.0}
 """Largest fitted share of a movement, where it is not 1."""
-MODEL_ERROR = 1.0 * MM
+MODEL_ERROR = {"population": 1.0 * MM, "clip": 0.5 * MM}
 """Deviation of a real movement from the table's, of each coordinate."""
-PRIOR_DEVIATION = 0.5
+CHIN, CHIN_ERROR = (6, 7, 8), 5.0 * MM
+"""Points of the chin, and how far its height misleads: it is a smooth line without a mark, and
+face crops end there."""
+CLIP_SHIFT = 0.5 * MM
+"""Deviation of the height of brows and eyes, nose, mouth as groups within a clip: misread pitch."""
+PRIOR_DEVIATION = {"population": 0.5, "clip": 0.3}
 """Expected size of a movement as a share of the strongest: keeps noise from becoming movements."""
 
 FEWEST_FRAMES_FOR_NEUTRAL = 8
@@ -68,49 +76,67 @@ class _Fit:
     """differences [t x 58] @ project = right-hand sides [t x u]"""
     reliability: NDArray[np.float64]
     """share of the prior uncertainty of each movement that the points remove, 0 to 1, [u]"""
+    widest_gap: float
+    """between the lips when they part and the jaw drops in full, in eye corner distances"""
 
 
 @cache
 def _fit(scope: NeutralScope) -> _Fit:
     """Prepare the fit: least squares in the metric of what differs without any movement.
 
-    Against many people's mean, faces at rest differ by their shape; against the person's own
-    neutral only by errors of the points. Both spreads are measured on training people: of every
-    coordinate, and of the shifts that move a group of points together.
+    Against many people's mean, faces at rest differ by their shape, of every coordinate and of the
+    groups of points together. Against the person's own neutral only the points' errors differ; and
+    there the movements are those that the network makes of known ones, which follow a moved part
+    only half of the way. Both are measured on training people (``tools/make_face_population.py``).
     """
     statistics = population()
-    shifts = group_shifts() * statistics[f"{scope}_shifts"].astype(np.float64)  # [58 x 3]
-    spread = statistics[f"{scope}_spread"].astype(np.float64) ** 2 + MODEL_ERROR**2
-    covariance = shifts @ shifts.T + np.diag(spread)
-    movements = movement_matrix(FITTED)
+    if scope == "clip":
+        shifts = CLIP_SHIFT * group_shifts()
+        covariance = statistics["clip_covariance"].astype(np.float64) + shifts @ shifts.T
+        movements = statistics["responses"].astype(np.float64)
+    else:
+        shifts = group_shifts() * statistics["population_shifts"].astype(np.float64)  # [58 x 3]
+        spread = statistics["population_spread"].astype(np.float64)
+        covariance = np.diag(spread**2) + shifts @ shifts.T
+        movements = movement_matrix(FITTED)
+    errors = np.full((len(RIGHT_SIDE), 2), MODEL_ERROR[scope])
+    errors[[RIGHT_SIDE.index(point) for point in CHIN], 1] = CHIN_ERROR
+    covariance = covariance + np.diag(errors.reshape(-1) ** 2)
     project = np.asarray(np.linalg.solve(covariance, movements), dtype=np.float64)  # [58 x u]
-    prior = np.eye(len(FITTED)) / PRIOR_DEVIATION**2
+    prior = np.eye(len(FITTED)) / PRIOR_DEVIATION[scope] ** 2
     gram = movements.T @ project + prior
-    left_over = np.diag(np.linalg.inv(gram)) / PRIOR_DEVIATION**2
-    return _Fit(gram, project, np.asarray(1.0 - left_over, dtype=np.float64))
+    left_over = np.diag(np.linalg.inv(gram)) / PRIOR_DEVIATION[scope] ** 2
+    reliability = np.asarray(1.0 - left_over, dtype=np.float64)
+    widest = movements[:, FITTED.index(PARTED)] + movements[:, FITTED.index(JAW)]
+    return _Fit(gram, project, reliability, float(lip_gap(widest[None])[0]))
 
 
-def _solve(fit: _Fit, differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find the shares of movements, not below 0, that explain differences best.
+def _solve(
+    fit: _Fit, differences: NDArray[np.float64], base: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Find the shares of movements that explain differences best.
 
     Minimises the squared distance in the metric of the fit plus the squared shares over their
     prior variance, by coordinate descent (the problem is convex: every start ends the same).
 
     Args:
         fit: metric and movements
-        differences: from neutral, [t x 58]
+        differences: from the face that shows the base, [t x 58]
+        base: shares that this face shows already, [u]; default is none. With what is found they
+            stay between 0 and the largest share
 
     Returns:
-        1 is the strongest movement, [t x u]
+        what comes to the base; 1 is the strongest movement, [t x u]
     """
     target = differences @ fit.project  # [t x u]
+    shown = np.zeros(len(FITTED)) if base is None else base
     most = np.array([MOST_MOVEMENT.get(unit, 1.0) for unit in FITTED])
     shares = np.zeros_like(target)
     for _ in range(200):
         largest = 0.0
         for k in range(len(FITTED)):
             rest = target[:, k] - shares @ fit.gram[:, k]
-            new = np.clip(shares[:, k] + rest / fit.gram[k, k], 0.0, most[k])
+            new = np.clip(shares[:, k] + rest / fit.gram[k, k], -shown[k], most[k] - shown[k])
             largest = max(largest, float(np.abs(new - shares[:, k]).max(initial=0.0)))
             shares[:, k] = new
         if largest < 1e-4:
@@ -118,26 +144,42 @@ def _solve(fit: _Fit, differences: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _own_neutral(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Estimate how a person's face at rest differs from many people's mean.
+def _shares(
+    fit: _Fit, differences: NDArray[np.float64], base: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Give the shares of `_solve`, but of parted lips the gap itself, whatever parts them.
 
-    1. Fit movements against the mean. 2. Take the calmest frames. 3. What they show beyond their
-    movements, and movements too weak to tell from the shape of a face, is the person's.
+    The fit shares the gap out among jaw and lips; AU25 is scored with either (FACS manual).
+    """
+    shares = _solve(fit, differences, base)
+    column = FITTED.index(PARTED)
+    shown = 0.0 if base is None else base[column]
+    shares[:, column] = np.clip(lip_gap(differences) / fit.widest_gap, -shown, 1.0 - shown)
+    return shares
+
+
+def _calm_face(
+    differences: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the face that a clip shows in its calmest frames, and what it expresses.
+
+    A movement that lasts there and is too strong for the shape of a face at rest is an expression;
+    what is weaker is the person's own shape.
 
     Args:
         differences: from the mean neutral face, of the frames that count, [t x 58]
 
     Returns:
-        the person's neutral less the mean one, [58]
+        the calm face less the mean neutral one, [58]; the shares that it shows, [u]
     """
-    shares = _solve(_fit("population"), differences)
+    shares = _shares(_fit("population"), differences)
     counted = [k for k, unit in enumerate(FITTED) if unit != "AU45"]
     order = np.argsort(shares[:, counted].sum(axis=1), kind="stable")
     calm = order[: max(3, round(CALM_SHARE * len(order)))]
     lasting = np.median(shares[calm], axis=0)  # [u]
-    movement = np.where(lasting > OWN_SHAPE, shares[calm], shares[calm] - lasting)
-    rest = differences[calm] - movement @ movement_matrix(FITTED).T
-    return np.asarray(np.median(rest, axis=0))
+    base = np.where(lasting > OWN_SHAPE, lasting, 0.0)
+    base[FITTED.index("AU45")] = 0.0  # lids that hang are the person's own
+    return np.asarray(np.median(differences[calm], axis=0)), base
 
 
 def measure_action_units(
@@ -145,8 +187,9 @@ def measure_action_units(
 ) -> ActionUnitTable:
     """Estimate action units in every frame of a track.
 
-    1. Turn the face to the front. 2. Take the person's neutral from the calmest frames; on a still
-    or a very short clip the mean of many people. 3. Explain the difference by movements.
+    1. Turn the face to the front. 2. Take the person's calmest frames for the face at rest, what
+    they clearly express apart; on a still or a very short clip the mean of many people. 3. Explain
+    the difference by movements.
 
     A value is NaN where the face is too small, turned too far, or its part is covered.
 
@@ -168,14 +211,15 @@ def measure_action_units(
     trust = _trust(track, pose_deg)  # [t x u]
     usable = trust.max(axis=1) > 0
     scope: NeutralScope = "population"
+    base = None
     if usable.sum() >= FEWEST_FRAMES_FOR_NEUTRAL:
         scope = "clip"
-        differences = differences - _own_neutral(differences[usable])
+        calm, base = _calm_face(differences[usable])
+        differences = differences - calm
     fit = _fit(scope)
-    grades = FULL * _solve(fit, differences)
-    if scope == "population":  # the points alone cannot tell a raised brow from a high one
-        brows = [FITTED.index(unit) for unit in BROW_UNITS]
-        grades[:, brows] = (grades[:, brows] + read_brows(track.crops)) / 2
+    grades = FULL * (_shares(fit, differences, base) + (0.0 if base is None else base))
+    if scope == "population":  # the points cannot tell a raised brow from a high one
+        grades[:, [FITTED.index(unit) for unit in BROW_UNITS]] = read_brows(_aligned_crops(track))
     values = np.where(trust > 0, grades, np.nan).astype(np.float32)
     sure = (trust * fit.reliability).astype(np.float32)
     intensity = {unit: np.minimum(values[:, k], FULL) for k, unit in enumerate(FITTED)}
@@ -195,6 +239,20 @@ def measure_action_units(
         producer=f"{PRODUCER} on {track.producer}",
         version=VERSION,
     )
+
+
+def _aligned_crops(track: FaceTrack) -> NDArray[np.uint8]:
+    """Give crops turned and scaled on the eyes, [t x s x s x 3]; cut again where they are not."""
+    if track.is_aligned or track.points is None:
+        return track.crops
+    size = track.crops.shape[1]
+    cuts = []
+    for crop, box, points in zip(track.crops, track.boxes, track.points, strict=True):
+        side = max(box[2], box[3])
+        corner = box[:2] + box[2:] / 2 - side / 2
+        inside = points - np.append(corner, 0.0)
+        cuts.append(align_face(crop, inside * (size / side), size))
+    return np.stack(cuts)
 
 
 def _trust(track: FaceTrack, pose_deg: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,9 @@ RIGHT_SIDE = (17, 18, 19, 20, 21, 36, 37, 38, 39, 40, 41, 31, 32, 33,
 """Points of one side and the midline: estimates are of both sides together, each point averaged
 with its mirror image."""
 
+INNER_LIPS = ((61, 62), (67, 66))
+"""Points on the inner edges of the upper and of the lower lip."""
+
 MOVEMENTS: dict[str, dict[int, tuple[float, float]]] = {
     # brows: 17 is the outer end, 21 the inner
     "AU01": {21: (0, 7), 20: (0, 6), 19: (0, 3.5), 18: (0, 1)},
@@ -95,6 +98,13 @@ def one_side(shapes: NDArray[np.floating], mirrored: NDArray[np.intp]) -> NDArra
     flat = np.asarray(shapes, dtype=np.float64)[:, :, :2]
     mean = (flat + flat[:, mirrored] * np.array([-1.0, 1.0])) / 2
     return np.asarray(-mean[:, RIGHT_SIDE].reshape(len(flat), -1))
+
+
+def lip_gap(differences: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Give how much further the inner edges of the lips are apart, [t x 58] -> [t]."""
+    heights = np.asarray(differences, dtype=np.float64).reshape(-1, len(RIGHT_SIDE), 2)[:, :, 1]
+    upper, lower = ([RIGHT_SIDE.index(point) for point in side] for side in INNER_LIPS)
+    return np.asarray(heights[:, upper].mean(axis=1) - heights[:, lower].mean(axis=1))
 
 
 def movement_matrix(units: tuple[str, ...]) -> NDArray[np.float64]:

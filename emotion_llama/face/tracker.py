@@ -289,6 +289,7 @@ def whole_frame_track(
         boxes=_as_array([box] * len(frames)),
         coverage=1.0,
         producer="whole-frame 1",
+        is_aligned=False,
     )
     return track if landmarker is None else _with_points(track, frames, box, landmarker)
 

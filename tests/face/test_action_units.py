@@ -14,14 +14,24 @@ PLANTED = [
     ("collins", "inner_brows_up"),
     ("collins", "outer_brows_up"),
     ("collins", "brows_down"),
-    ("collins", "lids_wide"),
     ("collins", "lids_closed"),
+    ("collins", "lips_stretched"),
     ("collins", "jaw_open"),
     ("hopper", "brows_down"),
-    ("hopper", "lip_corners_up"),
     ("hopper", "lids_closed"),
+    ("hopper", "lip_corners_up"),
+    ("hopper", "lips_parted"),
+    ("hopper", "chin_up"),
     ("hopper", "jaw_open"),
-    pytest.param("hopper", "lip_corners_down", marks=pytest.mark.xfail(reason="AU15 is missed")),
+    pytest.param(
+        "collins", "lip_corners_up", marks=pytest.mark.xfail(reason="her smile is at 5 already")
+    ),
+    pytest.param(
+        "collins", "lip_corners_down", marks=pytest.mark.xfail(reason="a smile hides AU15")
+    ),
+    pytest.param(
+        "hopper", "lip_corners_down", marks=pytest.mark.xfail(reason="her AU15 is lost in noise")
+    ),
     pytest.param("hopper", "brows_up", marks=pytest.mark.xfail(reason="glasses hide the brows")),
 ]
 

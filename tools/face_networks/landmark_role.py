@@ -23,7 +23,7 @@ from emotion_llama.face.points import MIRRORED
 from . import material
 from .composition import Grey, Random, hidden, moved, relit, shuffled, similarity, spoiled, texture
 from .detector_role import save_half
-from .local_motion import with_motion
+from .local_motion import drawn_strengths, with_motion
 
 SHARES = {"lfw": 0.45, "ferplus": 0.4, "lfw_emotion": 0.15}
 """How often a face comes from each set."""
@@ -137,7 +137,7 @@ class LandmarkRole:
         face = pool[int(random.integers(0, len(pool)))]
         scene = self._scenes[int(random.integers(0, len(self._scenes)))]
         if random.random() < MOVED:
-            face = with_motion(face, random)
+            face = with_motion(face, drawn_strengths(random))
         crop, points = crop_of(face, texture(scene, (CROP_PX, CROP_PX), random), random)
         crop = relit(crop, random)
         seen = dict.fromkeys(REGIONS, True)
@@ -189,7 +189,7 @@ class LandmarkRole:
         result: dict[str, Any] = {}
         random = np.random.default_rng(11)
         filling = np.full((CROP_PX, CROP_PX), 110, np.uint8)
-        moved = [with_motion(face, random) for face in self._dev["lfw"]]
+        moved = [with_motion(face, drawn_strengths(random)) for face in self._dev["lfw"]]
         for name, faces in {**self._dev, "moved_lfw": moved}.items():
             cut = [crop_of(face, filling, random) for face in faces]
             guess, logits = _run(network["landmarks"], [crop for crop, _ in cut])

@@ -5,6 +5,8 @@ moved by a known distance teach a network to follow them. Knows: smooth warps be
 Does not know: networks, estimates.
 """
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,34 +31,49 @@ REACH = 0.10
 GRID = 20
 
 
-def displacements(points: NDArray[np.float32], random: Random) -> NDArray[np.float64]:
-    """Draw where each point of a face goes, in pixels along its own axes, [70 x 2]."""
-    across = (points[45] - points[36])[:2].astype(np.float64)
-    unit_px = float(np.linalg.norm(points[45] - points[36])) * MM
-    x_axis = across / max(float(np.linalg.norm(across)), 1e-6)
-    y_axis = np.array([-x_axis[1], x_axis[0]])
-    moves = np.zeros((len(points), 2))  # to the picture's right, up
+def drawn_strengths(random: Random) -> dict[str, tuple[float, float]]:
+    """Draw units and how far each moves the right and the left side, as shares of the strongest."""
+    strengths = {}
     for unit in random.choice(UNITS, int(random.integers(1, MOST_UNITS + 1)), replace=False):
         strength = random.uniform(*(LIDS_STRENGTH if unit == "AU45" else STRENGTH))
         sides = (1.0, 1.0)
         if random.random() < ONE_SIDED:
             sides = (1.0, 0.0) if random.random() < 0.5 else (0.0, 1.0)
-        for point, (out, up) in MOVEMENTS[str(unit)].items():
+        strengths[str(unit)] = (strength * sides[0], strength * sides[1])
+    return strengths
+
+
+def displacements(
+    points: NDArray[np.float32], strengths: Mapping[str, tuple[float, float]]
+) -> NDArray[np.float64]:
+    """Give where each point of a face goes, in pixels, [70 x 2].
+
+    Args:
+        points: of the face at rest, pixels, [70 x 3]
+        strengths: unit -> share of the strongest movement of the right and of the left side
+    """
+    across = (points[45] - points[36])[:2].astype(np.float64)
+    unit_px = float(np.linalg.norm(points[45] - points[36])) * MM
+    x_axis = across / max(float(np.linalg.norm(across)), 1e-6)
+    y_axis = np.array([-x_axis[1], x_axis[0]])
+    moves = np.zeros((len(points), 2))  # to the picture's right, up
+    for unit, (right, left) in strengths.items():
+        for point, (out, up) in MOVEMENTS[unit].items():
             other = int(MIRRORED[point])
             if other == point:
-                moves[point] += strength * np.mean(sides) * np.array([0.0, up])
+                moves[point] += np.mean((right, left)) * np.array([0.0, up])
             else:
-                moves[point] += strength * sides[0] * np.array([-out, up])
-                moves[other] += strength * sides[1] * np.array([out, up])
+                moves[point] += right * np.array([-out, up])
+                moves[other] += left * np.array([out, up])
     # a turned head shows less of a movement across
     shortened = float(np.linalg.norm(across)) * MM / unit_px
     return unit_px * (moves[:, :1] * shortened * x_axis - moves[:, 1:] * y_axis)
 
 
-def with_motion(face: Face, random: Random) -> Face:
+def with_motion(face: Face, strengths: Mapping[str, tuple[float, float]]) -> Face:
     """Warp a face so that its points go where `displacements` says; the rest follows smoothly."""
     places = face.points[:, :2].astype(np.float64)
-    moves = displacements(face.points, random)
+    moves = displacements(face.points, strengths)
     height, width = face.pixels.shape
     reach = REACH * float(np.ptp(places[:, 1]))
     x, y = np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6))

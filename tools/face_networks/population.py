@@ -24,7 +24,7 @@ from emotion_llama.face.movements import GROUPS, MM, RIGHT_SIDE, group_shifts, o
 from emotion_llama.face.points import MIRRORED
 from emotion_llama.face.shape import frontal
 
-from .material import Face, points_of_mesh, yaw_of
+from .material import Face, yaw_of
 
 ROUNDS = 5
 FRONTAL_DEG = 15.0
@@ -120,30 +120,25 @@ def read_faces(data_dir: Path, split: str, most: int = NUM_FACES) -> ReadFaces:
     return ReadFaces(chosen, np.stack(points), np.stack(crops), labels[chosen])
 
 
-def neutral_statistics(faces: ReadFaces, data_dir: Path, labels_dir: Path) -> dict[str, Any]:
-    """Measure neutral faces and the errors of points.
+def neutral_statistics(faces: ReadFaces) -> dict[str, Any]:
+    """Measure neutral faces.
 
     Returns:
         ``neutral`` [58]: median neutral face; ``population_shifts`` [3] and ``population_spread``
-        [58]: deviations of neutral faces, of groups together and of each coordinate beyond that;
-        ``clip_shifts`` and ``clip_spread``: the same of the points' errors against the teacher's
+        [58]: deviations of neutral faces, of groups together and of each coordinate beyond that
     """
     shapes, pose = frontal(faces.points)
     values = one_side(shapes, MIRRORED)
     is_front = (np.abs(pose[:, :2]) < MAX_TURN_DEG).all(axis=1)
     rest = values[is_front & (faces.labels == "neutral")]
     neutral = np.median(rest, axis=0)
-    with np.load(labels_dir / "ferplus.npz", allow_pickle=False) as file:
-        mesh_of = dict(zip(file["row"].tolist(), file["points"], strict=True))
-    both = [i for i in np.flatnonzero(is_front) if int(faces.rows[i]) in mesh_of]
-    truth = np.stack([points_of_mesh(mesh_of[int(faces.rows[i])]) for i in both])
-    errors = values[both] - one_side(frontal(truth)[0], MIRRORED)
-    result: dict[str, Any] = {"neutral": neutral.astype(np.float32)}
-    for scope, differences in (("population", rest - neutral), ("clip", errors)):
-        shifts, spread = _spreads(differences)
-        result[f"{scope}_shifts"], result[f"{scope}_spread"] = shifts, spread
-        print(f"{scope}: shifts {np.round(shifts / MM, 2)} mm, spread {spread.mean() / MM:.2f} mm")
-    return result
+    shifts, spread = _spreads(rest - neutral)
+    print(f"shifts {np.round(shifts / MM, 2)} mm, spread {spread.mean() / MM:.2f} mm")
+    return {
+        "neutral": neutral.astype(np.float32),
+        "population_shifts": shifts,
+        "population_spread": spread,
+    }
 
 
 def _spreads(differences: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
