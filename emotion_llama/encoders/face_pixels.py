@@ -1,4 +1,4 @@
-"""Face crops of any size -> small grey pictures, the same for training and use.
+"""Face crops of any size -> square pictures, grey or in colour, the same for training and use.
 
 Knows: colour weights, resizing, standardisation. Does not know: networks, faces, files.
 """
@@ -6,11 +6,15 @@ Knows: colour weights, resizing, standardisation. Does not know: networks, faces
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness (ITU-R BT.601), also Pillow's."""
+COLOUR_MEAN = (0.485, 0.456, 0.406)
+COLOUR_DEVIATION = (0.229, 0.224, 0.225)
+"""Channel statistics of ImageNet, with which MAE and VideoMAE were trained."""
 SMALLEST_DEVIATION = 4.0
 """In grey levels: keeps a nearly even picture from being blown up to noise."""
 
@@ -48,6 +52,35 @@ def grey_crops(crops: NDArray[np.uint8], size: int, device: torch.device | str =
     return functional.interpolate(
         grey, (size, size), mode="bilinear", antialias=True, align_corners=False
     )
+
+
+def colour_crops(
+    crops: NDArray[np.uint8], size: int, *, normalize: bool, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Resize crops to a square, bilinear with Pillow (``torchvision.transforms.Resize``'s default).
+
+    Args:
+        crops: RGB uint8 crops, [t x h x w x 3]
+        size: side in pixels
+        normalize: take off `COLOUR_MEAN` and divide by `COLOUR_DEVIATION`
+        device: where the result lives
+
+    Returns:
+        values in [0, 1], or normalised, [t x 3 x size x size]
+    """
+    check_crops(crops)
+    if crops.shape[1:3] != (size, size):
+        crops = np.stack(
+            [
+                np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR))
+                for crop in crops
+            ]
+        )
+    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2) / 255.0
+    if not normalize:
+        return pixels
+    mean = torch.tensor(COLOUR_MEAN, device=device)[:, None, None]
+    return (pixels - mean) / torch.tensor(COLOUR_DEVIATION, device=device)[:, None, None]
 
 
 def standardize(grey: Tensor, dims: tuple[int, ...]) -> Tensor:

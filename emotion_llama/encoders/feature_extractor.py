@@ -6,9 +6,10 @@ Does not know: how a clip is read, prompts, or what becomes of the features.
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,53 +19,24 @@ from torch import Tensor, nn
 
 from emotion_llama.records import Clip, Features, Modality
 
-from .audio_encoder import MelAudioEncoder
-from .global_encoder import EvaGlobalEncoder, SceneGlobalEncoder
-from .local_encoder import FaceLocalEncoder
-from .temporal_encoder import FaceTemporalEncoder
+from .audio_encoder import HubertAudioEncoder
+from .encoder import AudioEncoder, FaceEncoder, GlobalEncoder
+from .global_encoder import EvaGlobalEncoder
+from .local_encoder import MaeLocalEncoder
+from .mini_audio_encoder import MelAudioEncoder
+from .mini_global_encoder import SceneGlobalEncoder
+from .mini_local_encoder import FaceLocalEncoder
+from .mini_temporal_encoder import FaceTemporalEncoder
+from .pretrained_tower import add_to_config
+from .temporal_encoder import VideoMaeTemporalEncoder
 
 ROLES: tuple[Modality, ...] = ("audio", "global", "local", "temporal")
 FEWEST_CROPS_FOR_MOTION = 2
+SILENT_PEAK = 1e-4
+"""A sound whose samples all stay below this (-80 dB of full scale) is digital silence: a step of 16
+bits is 3e-5, so nothing but its dither is left."""
 TYPE_KEY = "encoder_type"
 """Key of config.json that names the encoder's class."""
-
-
-class AudioEncoder(Protocol):
-    """A waveform in, one embedding out."""
-
-    name: str
-    version: str
-    output_dim: int
-    sample_rate_hz: int
-
-    def encode(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> Tensor:
-        """Embed mono sounds, each [w], as [b x e]."""
-        ...
-
-
-class GlobalEncoder(Protocol):
-    """A whole frame in, patch tokens and a class token out."""
-
-    name: str
-    version: str
-    patch_dim: int
-    num_patches: int
-
-    def encode(self, frames: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
-        """Encode RGB frames, each [h x w x 3], as [b x p x e] and [b x e]."""
-        ...
-
-
-class FaceEncoder(Protocol):
-    """A track of face crops in, one embedding out."""
-
-    name: str
-    version: str
-    output_dim: int
-
-    def encode(self, face_crops: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Embed tracks of RGB crops, each [t x h x w x 3], as [b x e]."""
-        ...
 
 
 _SMALL_ENCODERS: Mapping[str, type[nn.Module]] = {
@@ -73,13 +45,21 @@ _SMALL_ENCODERS: Mapping[str, type[nn.Module]] = {
     "face_temporal": FaceTemporalEncoder,
     "scene_global": SceneGlobalEncoder,
 }
-_EVA = "eva_global"
+_PUBLISHED_ENCODERS: Mapping[str, type[Any]] = {
+    "hubert_audio": HubertAudioEncoder,
+    "mae_local": MaeLocalEncoder,
+    "videomae_temporal": VideoMaeTemporalEncoder,
+    "eva_global": EvaGlobalEncoder,
+}
 _ROLE_OF: Mapping[str, Modality] = {
     "mel_audio": "audio",
+    "hubert_audio": "audio",
     "face_local": "local",
+    "mae_local": "local",
     "face_temporal": "temporal",
+    "videomae_temporal": "temporal",
     "scene_global": "global",
-    _EVA: "global",
+    "eva_global": "global",
 }
 
 
@@ -95,12 +75,11 @@ def save_encoder(encoder: nn.Module, folder: Path, dtype: torch.dtype | None = N
         ValueError: the encoder's class is not known here
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config_path = folder / "config.json"
-    if isinstance(encoder, EvaGlobalEncoder):
-        encoder.save_pretrained(folder)
-        config = json.loads(config_path.read_text())
-        config_path.write_text(json.dumps({**config, TYPE_KEY: _EVA}, indent=2) + "\n")
-        return
+    for type_name, published in _PUBLISHED_ENCODERS.items():
+        if isinstance(encoder, published):
+            encoder.save_pretrained(folder, dtype)
+            add_to_config(folder, {TYPE_KEY: type_name})
+            return
     for type_name, known in _SMALL_ENCODERS.items():
         if type(encoder) is known:
             config = {TYPE_KEY: type_name, **_settings(encoder)}
@@ -113,7 +92,7 @@ def save_encoder(encoder: nn.Module, folder: Path, dtype: torch.dtype | None = N
         for key, value in encoder.state_dict().items()
     }
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    config_path.write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _settings(encoder: Any) -> dict[str, Any]:
@@ -137,9 +116,11 @@ def load_encoder(
     """
     config = json.loads((folder / "config.json").read_text())
     type_name = config.pop(TYPE_KEY, None)
-    if type_name == _EVA:
-        tower = EvaGlobalEncoder.from_pretrained(folder, dtype or torch.float32, device)
-        return tower.requires_grad_(False)
+    if type_name in _PUBLISHED_ENCODERS:
+        published: nn.Module = _PUBLISHED_ENCODERS[type_name].from_pretrained(
+            folder, dtype or torch.float32, device, local_files_only=True
+        )
+        return published
     if type_name not in _SMALL_ENCODERS:
         msg = (
             f"{folder / 'config.json'} has {TYPE_KEY} {type_name!r}; "
@@ -180,7 +161,16 @@ class _Rows:
 
 
 class FeatureExtractor:
-    """Up to four encoders; a role without one gives a missing modality."""
+    """Up to four encoders; a role without one gives a missing modality.
+
+    Args:
+        audio: sound -> embedding
+        global_: key frame -> patch tokens and class token
+        local: face crops -> embedding
+        temporal: face crops -> embedding
+        autocast_dtype: run matrix products in this type, ``torch.bfloat16`` for instance, with the
+            weights as they are; features are then fp32. ``None`` computes in the weights' type
+    """
 
     def __init__(
         self,
@@ -188,11 +178,14 @@ class FeatureExtractor:
         global_: GlobalEncoder | None = None,
         local: FaceEncoder | None = None,
         temporal: FaceEncoder | None = None,
+        *,
+        autocast_dtype: torch.dtype | None = None,
     ) -> None:
         self.audio = audio
         self.global_ = global_
         self.local = local
         self.temporal = temporal
+        self.autocast_dtype = autocast_dtype
 
     @classmethod
     def from_pretrained(
@@ -200,6 +193,8 @@ class FeatureExtractor:
         folder: str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        autocast_dtype: torch.dtype | None = None,
     ) -> Self:
         """Load every role that has a folder under ``folder/encoders``.
 
@@ -207,6 +202,7 @@ class FeatureExtractor:
             folder: a preset's folder
             device: where to put the encoders; ``None`` is the CPU
             dtype: type of the weights in memory; ``None`` is fp32
+            autocast_dtype: as in the constructor
 
         Raises:
             ValueError: an encoder under the wrong role, or files that do not fit
@@ -225,7 +221,7 @@ class FeatureExtractor:
                 raise ValueError(msg)
             argument = "global_" if role == "global" else role
             loaded[argument] = load_encoder(encoders_dir / role, device, dtype)
-        return cls(**loaded)
+        return cls(**loaded, autocast_dtype=autocast_dtype)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write every encoder under ``folder/encoders/<role>``.
@@ -261,12 +257,13 @@ class FeatureExtractor:
         pictures = self._rows(clips, "global", self.global_, self._key_frame)
         local = self._rows(clips, "local", self.local, self._crops)
         temporal = self._rows(clips, "temporal", self.temporal, self._moving_crops)
-        patches, class_tokens = self._encode_frames(pictures)
-        embeddings = {
-            "audio": _embed(self.audio, audio),
-            "local": _embed(self.local, local),
-            "temporal": _embed(self.temporal, temporal),
-        }
+        with self._autocast():
+            patches, class_tokens = self._encode_frames(pictures)
+            embeddings = {
+                "audio": self._embed(self.audio, audio),
+                "local": self._embed(self.local, local),
+                "temporal": self._embed(self.temporal, temporal),
+            }
         found = {"audio": audio, "global": pictures, "local": local, "temporal": temporal}
         return [
             Features(
@@ -302,6 +299,15 @@ class FeatureExtractor:
                 f"takes {self.audio.sample_rate_hz} Hz, resample when the clip is read"
             )
             raise ValueError(msg)
+        num_samples = clip.waveform.size
+        if self.audio is not None and num_samples < self.audio.fewest_samples:
+            shown, needed = (
+                f"{1000 * count / clip.sample_rate_hz:g} ms"
+                for count in (num_samples, self.audio.fewest_samples)
+            )
+            return f"the sound is {shown} long; the audio encoder needs {needed}"
+        if np.abs(clip.waveform).max() < SILENT_PEAK:
+            return "the sound is silent"
         return clip.waveform
 
     @staticmethod
@@ -323,15 +329,26 @@ class FeatureExtractor:
     def _encode_frames(self, rows: _Rows) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         if self.global_ is None or not rows.inputs:
             return {}, {}
-        patches, class_tokens = self.global_.encode(list(rows.inputs.values()))
+        encoded = self.global_.encode(list(rows.inputs.values()))
+        patches, class_tokens = (self._uncast(tensor) for tensor in encoded)
         order = list(rows.inputs)
         return dict(zip(order, patches, strict=True)), dict(zip(order, class_tokens, strict=True))
 
+    def _embed(self, encoder: AudioEncoder | FaceEncoder | None, rows: _Rows) -> dict[int, Tensor]:
+        if encoder is None or not rows.inputs:
+            return {}
+        embeddings = self._uncast(encoder.encode(list(rows.inputs.values())))
+        return dict(zip(rows.inputs, embeddings, strict=True))
 
-def _embed(encoder: AudioEncoder | FaceEncoder | None, rows: _Rows) -> dict[int, Tensor]:
-    if encoder is None or not rows.inputs:
-        return {}
-    return dict(zip(rows.inputs, encoder.encode(list(rows.inputs.values())), strict=True))
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.autocast_dtype is None:
+            return nullcontext()
+        modules: tuple[Any, ...] = (self.audio, self.global_, self.local, self.temporal)
+        devices = (next(m.parameters()).device for m in modules if isinstance(m, nn.Module))
+        return torch.autocast(next(devices, torch.device("cpu")).type, self.autocast_dtype)
+
+    def _uncast(self, features: Tensor) -> Tensor:
+        return features if self.autocast_dtype is None else features.float()
 
 
 def _reasons(found: Mapping[str, _Rows], row: int) -> dict[Any, str]:

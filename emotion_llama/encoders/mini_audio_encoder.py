@@ -155,6 +155,7 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
     name = "mel-audio"
     version = "1"
     sample_rate_hz = SAMPLE_RATE_HZ
+    fewest_samples = 1
 
     def __init__(
         self,

@@ -14,26 +14,13 @@ from huggingface_hub import PyTorchModelHubMixin
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .crop_choice import NUM_CROPS, choose_crops
 from .face_pixels import check_crops, grey_crops, standardize
 from .residual_block import ResidualBlock
 
 CROP_SIZE = 32
-NUM_PARTS, CROPS_PER_PART = 8, 2
-NUM_CROPS = NUM_PARTS * CROPS_PER_PART
 DIFFERENCE_SCALE = 3.0
 """Neighbouring crops differ by about a third of the deviation within a crop."""
-
-
-def choose_crops(length: int) -> list[int]:
-    """Choose crops of a track: eight equal parts, at a quarter and three quarters of each.
-
-    Args:
-        length: number of crops in the track; a short track repeats some
-
-    Returns:
-        16 positions in ascending order
-    """
-    return [length * (2 * place + 1) // (2 * NUM_CROPS) for place in range(NUM_CROPS)]
 
 
 class _TemporalBlock(nn.Module):

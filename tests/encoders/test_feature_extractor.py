@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encoders.towers import crops, mae_tower, sound, speech_tower, videomae_tower
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -16,8 +17,11 @@ from emotion_llama.encoders import (
     FaceLocalEncoder,
     FaceTemporalEncoder,
     FeatureExtractor,
+    HubertAudioEncoder,
+    MaeLocalEncoder,
     MelAudioEncoder,
     SceneGlobalEncoder,
+    VideoMaeTemporalEncoder,
 )
 from emotion_llama.encoders.feature_extractor import load_encoder, save_encoder
 from emotion_llama.records import Clip, FaceTrack, Features
@@ -218,3 +222,86 @@ def test_unknown_types_wrong_roles_and_empty_folders_are_errors(tmp_path: Path) 
         FeatureExtractor.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="Linear"):
         save_encoder(nn.Linear(1, 1), tmp_path / "x")
+
+
+def published_encoders() -> dict[str, nn.Module]:
+    return {
+        "audio": HubertAudioEncoder(speech_tower(), reading="sum_of_last_four"),
+        "local": MaeLocalEncoder(mae_tower(), reading="mean"),
+        "temporal": VideoMaeTemporalEncoder(videomae_tower(), seed=4),
+    }
+
+
+@pytest.mark.parametrize("role", ["audio", "local", "temporal"])
+def test_a_published_encoder_goes_through_a_folder(role: str, tmp_path: Path) -> None:
+    encoder = published_encoders()[role]
+    save_encoder(encoder, tmp_path)
+    kinds = {"audio": "hubert_audio", "local": "mae_local", "temporal": "videomae_temporal"}
+    assert json.loads((tmp_path / "config.json").read_text())["encoder_type"] == kinds[role]
+    again = load_encoder(tmp_path)
+    assert type(again) is type(encoder) and again.settings == encoder.settings
+    batch = [sound(5000)] if role == "audio" else [crops(20, 32)]
+    assert torch.equal(again.encode(batch), encoder.encode(batch))  # type: ignore[operator]
+    assert not any(parameter.requires_grad for parameter in again.parameters())
+    save_encoder(encoder, tmp_path, torch.float16)
+    stored = load_file(tmp_path / "model.safetensors").values()
+    assert {tensor.dtype for tensor in stored} == {torch.float16}
+    half = load_encoder(tmp_path)
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
+    torch.testing.assert_close(
+        half.encode(batch),  # type: ignore[operator]
+        encoder.encode(batch),  # type: ignore[operator]
+        atol=0.05,
+        rtol=0.01,
+    )
+
+
+@pytest.mark.parametrize("role", ["audio", "local", "temporal"])
+def test_a_published_encoder_under_another_role_is_refused(role: str, tmp_path: Path) -> None:
+    others = {"audio": "local", "local": "temporal", "temporal": "audio"}
+    save_encoder(published_encoders()[role], tmp_path / "encoders" / others[role])
+    with pytest.raises(ValueError, match=f"{others[role]} holds .*, a {role} encoder"):
+        FeatureExtractor.from_pretrained(tmp_path)
+
+
+def test_the_published_encoders_together() -> None:
+    extractor = FeatureExtractor(**published_encoders())  # type: ignore[arg-type]
+    clips = [full_clip(0), full_clip(1)]
+    together = extractor.extract_batch(clips)
+    assert together[0].present == ("local", "temporal", "audio")
+    for clip, features in zip(clips, together, strict=True):
+        assert_same(extractor.extract(clip), features, 0.0)
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_digital_silence_is_a_missing_sound(published: bool) -> None:
+    encoder = published_encoders()["audio"] if published else tiny_encoders()["audio"]
+    extractor = FeatureExtractor(audio=encoder)  # type: ignore[arg-type]
+    dither = np.random.default_rng(0).choice([-3e-5, 0.0, 3e-5], 16000).astype(np.float32)
+    for waveform in (np.zeros(16000, np.float32), dither):
+        features = extractor.extract(Clip("x", "audio", waveform=waveform))
+        assert features.audio is None and features.missing["audio"] == "the sound is silent"
+    audible = dither.copy()
+    audible[8000] = -2e-4
+    assert extractor.extract(Clip("x", "audio", waveform=audible)).audio is not None
+
+
+def test_sound_shorter_than_a_frame_is_missing_with_both_lengths() -> None:
+    extractor = FeatureExtractor(audio=HubertAudioEncoder(speech_tower()))
+    features = extractor.extract(Clip("x", "audio", waveform=sound(399)))
+    assert features.audio is None
+    expected = "the sound is 24.9375 ms long; the audio encoder needs 25 ms"
+    assert features.missing["audio"] == expected
+    assert extractor.extract(Clip("x", "audio", waveform=sound(400))).audio is not None
+
+
+def test_autocast_computes_in_half_precision_and_gives_full(tmp_path: Path) -> None:
+    extractor = FeatureExtractor(**published_encoders())  # type: ignore[arg-type]
+    exact = extractor.extract(full_clip())
+    extractor.save_pretrained(tmp_path)
+    cast = FeatureExtractor.from_pretrained(tmp_path, autocast_dtype=torch.bfloat16)
+    features = cast.extract(full_clip())
+    for name in ("local", "temporal", "audio"):
+        value, expected = getattr(features, name), getattr(exact, name)
+        assert value.dtype == torch.float32
+        assert 0 < (value - expected).abs().max() < 0.1 * expected.abs().max()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from emotion_llama.encoders.audio_encoder import (
+from emotion_llama.encoders.mini_audio_encoder import (
     SEGMENT_SAMPLES,
     MelAudioEncoder,
     cut_segments,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from emotion_llama.encoders.face_pixels import grey_crops, standardize
-from emotion_llama.encoders.local_encoder import FaceLocalEncoder
+from emotion_llama.encoders.mini_local_encoder import FaceLocalEncoder
 
 
 def tiny_local(seed: int = 0) -> FaceLocalEncoder:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from emotion_llama.encoders.temporal_encoder import FaceTemporalEncoder, choose_crops
+from emotion_llama.encoders.mini_temporal_encoder import FaceTemporalEncoder
 
 
 def tiny_temporal(seed: int = 0) -> FaceTemporalEncoder:
@@ -16,21 +16,6 @@ def tiny_temporal(seed: int = 0) -> FaceTemporalEncoder:
 def track(length: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (length, size, size, 3)).astype(np.uint8)
-
-
-@pytest.mark.parametrize("length", [1, 2, 5, 16, 17, 80])
-def test_two_crops_come_from_each_eighth(length: int) -> None:
-    chosen = choose_crops(length)
-    assert chosen == sorted(chosen) and chosen[0] >= 0 and chosen[-1] < length
-    for part in range(8):
-        low, high = int(part * length / 8), (part + 1) * length / 8
-        assert all(low <= place <= high for place in chosen[2 * part : 2 * part + 2])
-    if length >= 16:
-        assert len(set(chosen)) == 16
-
-
-def test_sixteen_crops_are_read_as_they_are() -> None:
-    assert choose_crops(16) == list(range(16))
 
 
 def test_motion_backwards_is_another_motion() -> None:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from training_loop import Batch, Schedule, cross_entropy
 
-from emotion_llama.encoders.audio_encoder import (
+from emotion_llama.encoders.feature_extractor import save_encoder
+from emotion_llama.encoders.mini_audio_encoder import (
     SEGMENT_FRAMES,
     MelAudioEncoder,
     cut_segments,
     trim_silence,
 )
-from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.labels import MINI
 
 from .scores import summarize

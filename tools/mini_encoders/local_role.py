@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from training_loop import Batch, Schedule, cross_entropy
 
 from emotion_llama.encoders.feature_extractor import save_encoder
-from emotion_llama.encoders.local_encoder import CROP_SIZE, FaceLocalEncoder
+from emotion_llama.encoders.mini_local_encoder import CROP_SIZE, FaceLocalEncoder
 from emotion_llama.labels import MINI
 
 from . import face_data

@@ -1,0 +1,41 @@
+"""Whole frames of any size -> square pictures, the same for every global encoder.
+
+Knows: resizing. Does not know: colour statistics, networks, files.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+
+def resize_frames(frames: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
+    """Resize frames to a square, bicubic; the aspect ratio is not kept.
+
+    Args:
+        frames: RGB pictures, each [h x w x 3]
+        size: side in pixels
+
+    Returns:
+        values in [0, 1], [b x 3 x size x size]
+
+    Raises:
+        ValueError: no frame, or one that is not RGB uint8
+    """
+    if len(frames) == 0:
+        msg = "found no frame; give at least one"
+        raise ValueError(msg)
+    pictures = []
+    for frame in frames:
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
+            msg = (
+                f"found a frame of shape {frame.shape} and type {frame.dtype}; "
+                "give RGB uint8, [h x w x 3]"
+            )
+            raise ValueError(msg)
+        picture = Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)
+        pictures.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+    return torch.stack(pictures).float() / 255.0
