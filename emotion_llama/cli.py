@@ -1,4 +1,4 @@
-"""The command line: emotion-llama predict | convert | export | face.
+"""The command line: emotion-llama predict | convert | export | face | doctor.
 
 Knows: flags, streams, output files, exit codes. Does not know: media, models, or how an answer
 looks (terminal.py). What needs torch is imported inside the commands, so --help answers at once.
@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console, OverflowMethod
+from rich.table import Table
+from rich.text import Text
 
 from emotion_llama import terminal
 from emotion_llama.labels import LabelSet, label_set
 from emotion_llama.version import __version__
 
 if TYPE_CHECKING:
+    from emotion_llama.doctor import Finding
     from emotion_llama.face_report import ClipFaces, FaceReport
     from emotion_llama.model.checkpoint import CoverageReport
     from emotion_llama.predict import ClipFailure, Predictor
@@ -175,8 +178,8 @@ def start(
     """A clip of a person goes in; the emotion and the reasons for it come out."""  # noqa: D401
 
 
-def key_frame_policy(policy: str) -> str:
-    """Check a key-frame policy.
+def key_frame_policy(policy: str | None) -> str | None:
+    """Check a key-frame policy, if one is given.
 
     Raises:
         typer.BadParameter: an unknown policy
@@ -184,7 +187,8 @@ def key_frame_policy(policy: str) -> str:
     from emotion_llama.config import parse_frame_policy
 
     try:
-        parse_frame_policy(policy)
+        if policy is not None:
+            parse_frame_policy(policy)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return policy
@@ -243,13 +247,14 @@ def predict(
         FaceSource, typer.Option(help="Find the face, or take the picture as it is.")
     ] = FaceSource.DETECT,
     key_frame: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="POLICY",
             callback=key_frame_policy,
             help="Frame for the global encoder: first, middle, peak, or uniform:n.",
+            show_default="what the preset says, else middle",
         ),
-    ] = "middle",
+    ] = None,
     reason: Annotated[
         bool, typer.Option(help="Write the reason, which takes most of the time.")
     ] = True,
@@ -307,7 +312,8 @@ def predict(
                     from emotion_llama.media import WhisperRecognizer
 
                     where = device or "cpu"
-                    predictor.speech_recognizer = WhisperRecognizer(speech_model, device=where)
+                    recognizer = WhisperRecognizer(speech_model, device=where)
+                    predictor.reader.speech_recognizer = recognizer
             results = answers(predictor, jobs, offered, reason, debug)
             with open_output(output) as stream:
                 write_answers(results, len(jobs), answer_writer(form, stream, len(jobs)), failures)
@@ -362,22 +368,52 @@ def convert(
             show_default="the checkpoint's setting, else 448",
         ),
     ] = None,
+    audio_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|HUB-ID",
+            help="HuBERT to place into the folder: TencentGameMate/chinese-hubert-large.",
+            show_default=False,
+        ),
+    ] = None,
+    local_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|HUB-ID|FILE.pth",
+            help="MAE to place into the folder: a model of transformers, or MAE's own file.",
+            show_default=False,
+        ),
+    ] = None,
+    temporal_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|HUB-ID|FILE.pth",
+            help="VideoMAE to place into the folder: the same.",
+            show_default=False,
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Turn published weights into a model folder, and list what became of every tensor."""
     with one_line_errors(debug):
+        from emotion_llama.encoders.placement import placed_encoders
         from emotion_llama.model import checkpoint as weights
 
-        report = weights.convert(
-            llama,
-            vision,
-            checkpoint,
-            out,
-            init_missing=init_missing,
-            reason_tag=reason_tag,
-            vision=weights.VisionSizes(vision_layers, vision_heads, image_size),
-        )
-        show_coverage(report)
+        with placed_encoders(
+            {"audio": audio_encoder, "local": local_encoder, "temporal": temporal_encoder}, out
+        ) as notes:
+            report = weights.convert(
+                llama,
+                vision,
+                checkpoint,
+                out,
+                init_missing=init_missing,
+                reason_tag=reason_tag,
+                vision=weights.VisionSizes(vision_layers, vision_heads, image_size),
+            )
+            show_coverage(report)
+        for note in notes:
+            say(note)
         say(f"wrote {out}")
 
 
@@ -625,7 +661,7 @@ def load_predictor(
     decision: Decision,
     prompt_mode: PromptMode,
     face_source: FaceSource,
-    key_frame: str,
+    key_frame: str | None,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
     # where bitsandbytes is installed, it speaks of a kernel that is not needed when imported
@@ -633,16 +669,16 @@ def load_predictor(
 
     from transformers.utils.logging import disable_progress_bar
 
-    from emotion_llama.config import MediaConfig
     from emotion_llama.predict import Predictor
 
     disable_progress_bar()  # one sign of life on stderr is enough
+    changes = {"face_source": face_source.value} | ({"key_frame": key_frame} if key_frame else {})
     with terminal.Waiting(error_console(), f"loading {preset}", total=1):
         predictor = Predictor.from_pretrained(
             preset,
             device=device,
             dtype=dtype,
-            media=MediaConfig(face_source=face_source.value, key_frame=key_frame),
+            media=changes,
             prompt_mode=prompt_mode.value,
             decision=decision.value,
         )
@@ -832,9 +868,10 @@ def check_overlay_form(clip: Path, overlay: Path | None) -> None:
         MediaError: the clip cannot be read
     """
     from emotion_llama.face_report import require_overlay_name
+    from emotion_llama.face_report.overlay import PICTURE_FORMATS
     from emotion_llama.media import is_still
 
-    if overlay is None:
+    if overlay is None or overlay.suffix.lower() not in PICTURE_FORMATS:
         return
     still = is_still(clip)
     with one_line_errors(debug=False, code=WRONG_COMMAND):
@@ -845,14 +882,11 @@ def find_faces(clip: Path, detector: FaceFinder, fps: float | None) -> "ClipFace
     """Follow every face through a clip, with a bar on stderr."""
     from emotion_llama.face import CascadeDetector, NetworkDetector
     from emotion_llama.face_report import FRAMES_PER_SECOND, look_at
-    from emotion_llama.media import expected_frames
 
     finder = NetworkDetector() if detector is FaceFinder.NETWORK else CascadeDetector()
     rate = fps or FRAMES_PER_SECOND
-    with terminal.Waiting(
-        error_console(), "looking at faces", expected_frames(clip, rate)
-    ) as waiting:
-        return look_at(clip, finder, rate, waiting.advance)
+    with terminal.Waiting(error_console(), "looking at faces") as waiting:
+        return look_at(clip, finder, rate, waiting.advance, waiting.expect)
 
 
 def show_face(report: "FaceReport") -> None:
@@ -929,3 +963,50 @@ def one_line_errors(debug: bool, code: int = FAILED) -> Iterator[None]:
             traceback.print_exc()
         say(f"error: {describe(error)}", style="red")
         raise typer.Exit(code) from error
+
+
+# ---- doctor --------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Exit code: 0 the preset is complete, 1 it lacks a part (or cannot be read), "
+    "2 wrong command."
+)
+def doctor(
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="Preset to look at: mini, 7b, or a folder.",
+            show_default="both, and the exit code is that of mini",
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Say which parts of a preset are there, where the others come from, and what is installed."""
+    with one_line_errors(debug):
+        from emotion_llama import doctor as examination
+
+        console = text_console(sys.stdout)
+        installation = examination.examine_installation()
+        show_findings(console, "installation", installation)
+        complete = [examination.is_complete(installation)]
+        for name in [preset] if preset else ["mini", "7b"]:
+            findings = examination.examine_preset(name)
+            show_findings(console, f"preset {name}", findings)
+            complete.append(examination.is_complete(findings))
+        if not all(complete[:2]):
+            raise typer.Exit(FAILED)
+
+
+def show_findings(console: Console, title: str, findings: "Sequence[Finding]") -> None:
+    """Write a heading, and a row for each part."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for finding in findings:
+        absent = "MISSING" if finding.required else "-"
+        style = "" if finding.present else "yellow"
+        row = ("ok" if finding.present else absent, finding.part, finding.detail)
+        table.add_row(*(Text(cell) for cell in row), style=style)
+    console.print(Text(title, style="bold"))
+    console.print(table)
+    console.print()

@@ -11,25 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.encoders import FeatureExtractor
-from emotion_llama.face import (
-    FaceDetector,
-    FaceLandmarker,
-    NetworkDetector,
-    measure_action_units,
-    peak_frame,
-    track_faces,
-    whole_frame_track,
-)
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
-from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
+from emotion_llama.preset import PresetError, find_preset, preset_media
 from emotion_llama.prompt import PromptMode
 from emotion_llama.records import (
     MODALITIES,
@@ -47,8 +36,6 @@ answer as published (an unparsed answer is ``None``)."""
 
 Labels = str | LabelSet | Sequence[str] | None
 
-PACKAGED_PRESETS = Path(__file__).parent / "presets"
-
 _GREEDY_TOKENS = 16
 """Longest greedy answer to the emotion task; a label and the end of sequence fit well."""
 
@@ -65,10 +52,6 @@ _VOICE_WORDS = re.compile(
     re.IGNORECASE,
 )
 """Words of a reason that speak of a face or a voice. ``sounds`` is none: words sound happy too."""
-
-
-class PresetError(ValueError):
-    """A preset cannot be found or loaded."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +93,8 @@ class Predictor:
         processor: prompts and token layout
         extractor: the encoders
         preset: name that answers carry
-        media: how files are read
+        reader: how files become clips
         decision: how the label is decided
-        face_detector: what finds faces
-        speech_recognizer: what reads the words where no transcript is given; ``None``: nothing does
     """
 
     def __init__(
@@ -123,20 +104,15 @@ class Predictor:
         extractor: FeatureExtractor,
         *,
         preset: str,
-        media: MediaConfig | None = None,
+        reader: ClipReader | None = None,
         decision: Decision = "scored",
-        face_detector: FaceDetector | None = None,
-        speech_recognizer: SpeechRecognizer | None = None,
     ) -> None:
         self.model = model.eval()
         self.processor = processor
         self.extractor = extractor
         self.preset = preset
-        self.media = media or MediaConfig()
+        self.reader = reader or ClipReader()
         self.decision = decision
-        self.face_detector = face_detector or NetworkDetector()
-        self.face_landmarker = FaceLandmarker()
-        self.speech_recognizer = speech_recognizer
 
     @classmethod
     def from_pretrained(
@@ -146,7 +122,7 @@ class Predictor:
         device: str | None = None,
         dtype: str | None = None,
         quantize_bits: Literal[4, 8] | None = None,
-        media: MediaConfig | None = None,
+        media: MediaConfig | Mapping[str, Any] | None = None,
         prompt_mode: PromptMode = "trained",
         decision: Decision = "scored",
     ) -> "Predictor":
@@ -159,14 +135,15 @@ class Predictor:
             dtype: ``float32``, ``bfloat16`` or ``float16``; default is float32 on a CPU and
                 float16, as published, on a GPU
             quantize_bits: load the language model in 4 or 8 bits (needs ``bitsandbytes``)
-            media: how files are read
+            media: how files are read; a mapping changes only what it names of the preset's own
+                settings, see `emotion_llama.preset.preset_media`
             prompt_mode: where feature tokens go, see `emotion_llama.prompt.PromptMode`
             decision: how the label is decided
 
         Raises:
             PresetError: there is no such preset, or its files do not fit together
         """
-        folder = _find_preset(str(preset))
+        folder = find_preset(str(preset))
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = _dtype(dtype or ("float32" if device == "cpu" else "float16"))
         loading: dict[str, Any] = {"dtype": kind, "device_map": device}
@@ -184,7 +161,9 @@ class Predictor:
             processor,
             extractor,
             preset=model.config.preset or str(preset),
-            media=media,
+            reader=ClipReader(
+                media if isinstance(media, MediaConfig) else preset_media(folder, **(media or {}))
+            ),
             decision=decision,
         )
 
@@ -275,70 +254,13 @@ class Predictor:
         return self.extractor.extract(self.read(path))
 
     def read(self, path: str | Path | None, text: str | None = None) -> Clip:
-        """Read a file (or text alone), find the main person's face and, if asked to, the words.
+        """Read a file (or text alone) as `ClipReader` does.
 
         Raises:
             MediaError: the file gives nothing
             ValueError: neither file nor text
         """
-        if path is None:
-            return text_clip(text or "")
-        return self._with_words(self._with_face(read_clip(Path(path), self.media, text)))
-
-    def _with_words(self, clip: Clip) -> Clip:
-        """Let the recogniser read the words of a clip without transcript, and say so."""
-        recognizer = self.speech_recognizer
-        if recognizer is None or clip.waveform is None or clip.transcript is not None:
-            return clip
-        words = recognizer.transcribe(clip.waveform, clip.sample_rate_hz).strip()
-        if not words:
-            deaf: dict[Modality, str] = {"text": f"{recognizer.name} heard no words"}
-            return replace(clip, missing={**clip.missing, **deaf})
-        missing: dict[Modality, str] = {**clip.missing}
-        missing.pop("text", None)
-        note = f"the words were recognised by {recognizer.name} ({recognizer.version}): {words!r}"
-        return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
-
-    def _with_face(self, clip: Clip) -> Clip:
-        """Follow the face of the person asked for; name who and what is not there."""
-        if clip.frames is None or clip.frame_times_s is None:
-            return clip
-        size = self.media.face_crop_size
-        if self.media.face_source == "whole-frame":
-            # the encoders need no points of a face that fills the frame; only the peak does
-            landmarker = self.face_landmarker if self._seeks_peak(clip) else None
-            track = whole_frame_track(clip.frames, clip.frame_times_s, size, landmarker)
-            return self._at_peak(replace(clip, faces=track))
-        tracks = track_faces(
-            clip.frames, clip.frame_times_s, self.face_detector, self.face_landmarker, size
-        )
-        person = self.media.person
-        if person <= len(tracks):
-            return self._at_peak(replace(clip, faces=tracks[person - 1]))
-        why = f"no face was found in {len(clip.frames)} frame{'s' * (len(clip.frames) > 1)}"
-        if tracks:
-            count = f"{len(tracks)} {'people were' if len(tracks) > 1 else 'person was'} found"
-            why = f"there is no person {person}: {count}"
-        absent: dict[Modality, str] = {"local": why, "temporal": why}
-        return self._at_peak(replace(clip, missing={**clip.missing, **absent}))
-
-    def _seeks_peak(self, clip: Clip) -> bool:
-        """Tell whether the key frame is chosen by the face; a still has but one frame."""
-        return self.media.key_frame == "peak" and clip.kind != "image"
-
-    def _at_peak(self, clip: Clip) -> Clip:
-        """Show the global encoder the frame with the strongest expression, where asked to."""
-        if not self._seeks_peak(clip) or clip.frames is None or clip.frame_times_s is None:
-            return clip
-        peak = None
-        if clip.faces is not None:
-            units = measure_action_units(clip.faces)
-            peak = peak_frame(units, speech_counts=clip.waveform is None)
-        if peak is None:
-            note = "no action units could be measured: the key frame is the middle one"
-            return replace(clip, warnings=(*clip.warnings, note))
-        position = int(np.searchsorted(clip.frame_times_s, peak.time_s))
-        return replace(clip, key_frame=clip.frames[position], key_frame_s=peak.time_s)
+        return self.reader.read(path, text)
 
     def _offered(self, labels: Labels) -> LabelSet:
         return label_set(self.model.config.labels if labels is None else labels)
@@ -556,36 +478,3 @@ def _dtype(name: str) -> torch.dtype:
         msg = f"dtype is {name!r}, expected one of {', '.join(known)}"
         raise ValueError(msg)
     return known[name]
-
-
-def _find_preset(name: str) -> Path:
-    """Give the folder of a packaged preset, of a path, or of a downloaded repository."""
-    packaged = PACKAGED_PRESETS / name
-    if name in _packaged_names():
-        return packaged
-    if (Path(name) / "config.json").is_file():
-        return Path(name)
-    if Path(name).exists():
-        found = sorted(p.name for p in Path(name).iterdir()) if Path(name).is_dir() else "a file"
-        msg = f"{name} holds no config.json (found {found}); give a folder of `convert` or training"
-        raise PresetError(msg)
-    if name == "7b":
-        msg = (
-            "the weights of preset '7b' are not part of the package; convert the published files "
-            "with `emotion-llama convert` and give the folder (see docs/published-model.md)"
-        )
-        raise PresetError(msg)
-    try:
-        return Path(snapshot_download(name))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        msg = (
-            f"{name!r} is no packaged preset ({', '.join(_packaged_names())}), no folder here, "
-            f"and the hub did not give it ({reason}); check the name, or download it and give "
-            "the folder"
-        )
-        raise PresetError(msg) from error
-
-
-def _packaged_names() -> list[str]:
-    return sorted(path.parent.name for path in PACKAGED_PRESETS.glob("*/config.json"))

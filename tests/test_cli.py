@@ -5,13 +5,14 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from emotion_llama import cli, terminal
-from emotion_llama.config import MediaConfig
 from emotion_llama.labels import LabelSet
 from emotion_llama.model.checkpoint import CheckpointError, CoverageReport, VisionSizes
 from emotion_llama.predict import ClipFailure
@@ -53,6 +54,7 @@ class StubPredictor:
         self.asked: list[tuple[str | None, str | None]] = []
         self.labels: LabelSet | None = None
         self.stop_after: int | None = None
+        self.reader = SimpleNamespace()
 
     def load(self, preset: str, **settings: object) -> "StubPredictor":
         """Stand in for ``Predictor.from_pretrained``."""
@@ -150,7 +152,7 @@ def test_settings_reach_the_predictor_and_the_notice_is_said_once(
     result = run("predict", *clips, "--preset", "other", *flags, *modes, "--labels", "sad,happy")
     assert result.exit_code == 0, result.output
     media = stub.settings.pop("media")
-    assert media.face_source == "whole-frame"  # type: ignore[attr-defined]
+    assert media == {"face_source": "whole-frame"}
     assert stub.settings == {
         "preset": "other",
         "device": "cpu",
@@ -174,15 +176,15 @@ def test_a_speech_model_reads_the_words(
     clip = make_clip(tmp_path)
     assert run("predict", clip, "--speech-model", "whisper", "--device", "cpu").exit_code == 0
     assert loaded == [("whisper", "cpu")]
-    assert hasattr(stub, "speech_recognizer")
+    assert hasattr(stub.reader, "speech_recognizer")
 
 
 def test_the_key_frame_policy_reaches_the_predictor(stub: StubPredictor, tmp_path: Path) -> None:
     clip = make_clip(tmp_path)
     assert run("predict", clip, "--key-frame", "uniform:5").exit_code == 0
-    assert stub.settings["media"] == MediaConfig(key_frame="uniform:5")
+    assert stub.settings["media"] == {"face_source": "detect", "key_frame": "uniform:5"}
     assert run("predict", clip, "--key-frame", "peak").exit_code == 0
-    assert stub.settings["media"] == MediaConfig(key_frame="peak")
+    assert stub.settings["media"] == {"face_source": "detect", "key_frame": "peak"}
     wrong = run("predict", clip, "--key-frame", "strongest")
     assert wrong.exit_code == 2
     assert "no key-frame policy" in " ".join(wrong.stderr.split())
@@ -424,6 +426,56 @@ def test_convert_shows_what_became_of_every_tensor(
     assert "-> model.*.weight" in result.stdout
     assert "ignored: never called" in result.stdout
     assert "2 loaded, 1 ignored" in result.stdout
+
+
+def test_convert_places_encoders_and_says_so(
+    published: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[tuple[dict[str, str | None], Path]] = []
+    steps: list[str] = []
+
+    @contextmanager
+    def placed_encoders(sources: dict[str, str | None], preset: Path) -> Iterator[list[str]]:
+        placed.append((sources, preset))
+        steps.append("checked")
+        yield ["local: 22 tensors of mae.pth"]
+        steps.append("placed")
+
+    def convert(*paths: Path, **options: object) -> CoverageReport:
+        steps.append("converted")
+        return CoverageReport()
+
+    monkeypatch.setattr("emotion_llama.encoders.placement.placed_encoders", placed_encoders)
+    monkeypatch.setattr("emotion_llama.model.checkpoint.convert", convert)
+    result = run("convert", *published, "--audio-encoder", "a/b", "--local-encoder", "mae.pth")
+    assert result.exit_code == 0, result.output
+    sources = {"audio": "a/b", "local": "mae.pth", "temporal": None}
+    assert placed == [(sources, published[6])]
+    assert steps == ["checked", "converted", "placed"]
+    assert "local: 22 tensors of mae.pth" in result.stderr
+
+
+def test_convert_with_an_absent_encoder_converts_nothing(
+    published: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emotion_llama.model.checkpoint.convert", lambda *_, **__: 1 / 0)
+    result = run("convert", *published, "--temporal-encoder", "absent.pth")
+    assert result.exit_code == 1
+    assert "there is no file absent.pth" in result.stderr
+
+
+def test_doctor_names_what_is_missing_and_fails_only_for_the_asked_preset(tmp_path: Path) -> None:
+    both = run("doctor")
+    assert both.exit_code == 0, both.output
+    assert "preset mini" in both.stdout and "preset 7b" in both.stdout
+    assert "MISSING  audio encoder" in both.stdout
+    published = run("doctor", "--preset", "7b")
+    assert published.exit_code == 1
+    assert "chinese-hubert-large" in published.stdout and "mini" not in published.stdout
+    assert run("doctor", "--preset", "mini").exit_code == 0
+    assert run("doctor", "--preset", tmp_path).exit_code == 1
+    absent = run("doctor", "--preset", tmp_path / "absent")
+    assert absent.exit_code == 1 and "is no folder" in absent.stderr
 
 
 def test_a_refused_conversion_is_one_line(

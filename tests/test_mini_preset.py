@@ -10,7 +10,7 @@ import pytest
 
 from emotion_llama import Prediction, Predictor
 from emotion_llama.labels import MINI
-from emotion_llama.predict import PACKAGED_PRESETS
+from emotion_llama.preset import PACKAGED_PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 SMILE, FROWN = (ROOT / "examples" / f"{name}.mp4" for name in ("smile", "frown"))

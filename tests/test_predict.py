@@ -311,12 +311,12 @@ class Listener:
 def test_recognised_words_are_used_and_said(preset: Path, talking_film: Path) -> None:
     predictor = Predictor.from_pretrained(preset, device="cpu", media=WHOLE_FRAME)
     given = predictor(talking_film, "We won!")
-    predictor.speech_recognizer = Listener(" We won! ")
+    predictor.reader.speech_recognizer = Listener(" We won! ")
     heard = predictor(talking_film)
     assert close(heard, given)
     assert heard.warnings == ("the words were recognised by listener (7): 'We won!'",)
     assert predictor(talking_film, "We won!").warnings == (), "given words are not overridden"
-    predictor.speech_recognizer = Listener("")
+    predictor.reader.speech_recognizer = Listener("")
     assert predictor(talking_film).missing["text"] == "listener heard no words"
 
 

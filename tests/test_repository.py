@@ -28,21 +28,29 @@ LAYERS: dict[str, set[str]] = {
     "face": GROUND,
     "voice": GROUND,
     "encoders": GROUND,
+    "feature_store": GROUND,
     "model": GROUND,
     "model.processor": GROUND | {"prompt"},
-    "data": GROUND | (INPUT - {"encoders", "merr"}) | MEASURES | {"encoders.feature_store"},
+    "data": GROUND | (INPUT - {"encoders", "merr"}) | MEASURES | {"feature_store"},
     "merr": GROUND | INPUT | MEASURES,
-    "predict": GROUND | INPUT | MEASURES,
+    "preset": GROUND,
+    "clip_reader": GROUND | {"media", "face"},
+    "predict": GROUND | INPUT | MEASURES | {"preset", "clip_reader"},
     "train": GROUND | INPUT | MEASURES,
-    "bulk": GROUND | INPUT | MEASURES | {"predict", "train"},
+    "bulk": GROUND
+    | INPUT
+    | MEASURES
+    | {"preset", "clip_reader", "feature_store", "predict", "train"},
     "evaluation": GROUND | INPUT | MEASURES | {"predict", "train", "bulk"},
     "server": GROUND | {"predict"},
     "terminal": GROUND,
+    "doctor": GROUND,
     "face_report": GROUND | {"media", "face", "terminal"},
     "cli": GROUND
     | INPUT
     | MEASURES
-    | {"terminal", "face_report", "predict", "train", "bulk", "evaluation"},
+    | {"terminal", "doctor", "face_report", "preset", "feature_store", "predict", "train", "bulk"}
+    | {"evaluation"},
     "__main__": {"cli"},
 }
 """Module or sub-package -> what it may import of the package; the longest name counts.
@@ -149,8 +157,8 @@ def test_modules_import_only_what_their_layer_may() -> None:
         ("labels", "emotion_llama.records.Clip", True),
         ("train", "emotion_llama.predict.Predictor", True),
         ("predict", "emotion_llama.cli.main", True),
-        ("data.dataset", "emotion_llama.encoders.audio_encoder.MelAudioEncoder", True),
-        ("data.dataset", "emotion_llama.encoders.feature_store.read", False),
+        ("data.dataset", "emotion_llama.encoders.mini_audio_encoder.MelAudioEncoder", True),
+        ("data.dataset", "emotion_llama.feature_store.FeatureStore", False),
         ("server.api", "emotion_llama.model.projector.Projector", True),
         ("media.clip", "torch.nn", False),
     ],

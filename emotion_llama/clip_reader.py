@@ -1,0 +1,128 @@
+"""File -> Clip with the face of the person asked for and, where nobody gave them, the words.
+
+The one way from a file to what the encoders see, behind answers, bulk extraction and data sets.
+Knows: the order of reading, face and words. Does not know: how any of them works, encoders.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion_llama.config import MediaConfig
+from emotion_llama.face import (
+    FaceDetector,
+    FaceLandmarker,
+    NetworkDetector,
+    measure_action_units,
+    peak_frame,
+    track_faces,
+    whole_frame_track,
+)
+from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
+from emotion_llama.records import Clip, Modality
+
+
+class ClipReader:
+    """Reads files as the settings say.
+
+    Args:
+        media: sampling, key frame and whose face
+        face_detector: what finds faces; default is the packaged network
+        face_landmarker: what finds their points; default is the packaged network
+        speech_recognizer: what reads the words where no transcript is given; ``None``: nothing does
+    """
+
+    def __init__(
+        self,
+        media: MediaConfig | None = None,
+        *,
+        face_detector: FaceDetector | None = None,
+        face_landmarker: FaceLandmarker | None = None,
+        speech_recognizer: SpeechRecognizer | None = None,
+    ) -> None:
+        self.media = media or MediaConfig()
+        self.face_detector = face_detector or NetworkDetector()
+        self.face_landmarker = face_landmarker or FaceLandmarker()
+        self.speech_recognizer = speech_recognizer
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that decides what the encoders see of a file; JSON values only."""
+        finders = (self.face_detector, self.face_landmarker)
+        return {
+            "media": self.media.model_dump(),
+            "face": [[finder.name, finder.version] for finder in finders],
+        }
+
+    def read(self, path: str | Path | None, text: str | None = None) -> Clip:
+        """Read a file (or text alone), find the main person's face and, if asked to, the words.
+
+        Args:
+            path: video, sound or picture; ``None`` for text alone
+            text: what is said in the clip
+
+        Raises:
+            MediaError: the file gives nothing
+            ValueError: neither file nor text
+        """
+        if path is None:
+            return text_clip(text or "")
+        return self._with_words(self._with_face(read_clip(Path(path), self.media, text)))
+
+    def _with_words(self, clip: Clip) -> Clip:
+        """Let the recogniser read the words of a clip without transcript, and say so."""
+        recognizer = self.speech_recognizer
+        if recognizer is None or clip.waveform is None or clip.transcript is not None:
+            return clip
+        words = recognizer.transcribe(clip.waveform, clip.sample_rate_hz).strip()
+        if not words:
+            deaf: dict[Modality, str] = {"text": f"{recognizer.name} heard no words"}
+            return replace(clip, missing={**clip.missing, **deaf})
+        missing: dict[Modality, str] = {**clip.missing}
+        missing.pop("text", None)
+        note = f"the words were recognised by {recognizer.name} ({recognizer.version}): {words!r}"
+        return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
+
+    def _with_face(self, clip: Clip) -> Clip:
+        """Follow the face of the person asked for; name who and what is not there."""
+        if clip.frames is None or clip.frame_times_s is None:
+            return clip
+        size = self.media.face_crop_size
+        if self.media.face_source == "whole-frame":
+            # the encoders need no points of a face that fills the frame; only the peak does
+            landmarker = self.face_landmarker if self._seeks_peak(clip) else None
+            track = whole_frame_track(clip.frames, clip.frame_times_s, size, landmarker)
+            return self._at_peak(replace(clip, faces=track))
+        tracks = track_faces(
+            clip.frames, clip.frame_times_s, self.face_detector, self.face_landmarker, size
+        )
+        person = self.media.person
+        if person <= len(tracks):
+            return self._at_peak(replace(clip, faces=tracks[person - 1]))
+        why = f"no face was found in {len(clip.frames)} frame{'s' * (len(clip.frames) > 1)}"
+        if tracks:
+            count = f"{len(tracks)} {'people were' if len(tracks) > 1 else 'person was'} found"
+            why = f"there is no person {person}: {count}"
+        absent: dict[Modality, str] = {"local": why, "temporal": why}
+        return self._at_peak(replace(clip, missing={**clip.missing, **absent}))
+
+    def _seeks_peak(self, clip: Clip) -> bool:
+        """Tell whether the key frame is chosen by the face; a still has but one frame."""
+        return self.media.key_frame == "peak" and clip.kind != "image"
+
+    def _at_peak(self, clip: Clip) -> Clip:
+        """Show the global encoder the frame with the strongest expression, where asked to."""
+        if not self._seeks_peak(clip) or clip.frames is None or clip.frame_times_s is None:
+            return clip
+        peak = None
+        if clip.faces is not None:
+            units = measure_action_units(clip.faces)
+            peak = peak_frame(units, speech_counts=clip.waveform is None)
+        if peak is None:
+            note = "no action units could be measured: the key frame is the middle one"
+            return replace(clip, warnings=(*clip.warnings, note))
+        position = int(np.searchsorted(clip.frame_times_s, peak.time_s))
+        return replace(clip, key_frame=clip.frames[position], key_frame_s=peak.time_s)
