@@ -7,7 +7,6 @@ Knows: the order of reading, face and words. Does not know: how any of them work
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -49,12 +48,11 @@ class ClipReader:
         self.speech_recognizer = speech_recognizer
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """Everything that decides what the encoders see of a file; JSON values only."""
-        finders = (self.face_detector, self.face_landmarker)
+    def finders(self) -> Mapping[str, str]:
+        """What finds faces and their points: name -> version and weights."""
         return {
-            "media": self.media.model_dump(),
-            "face": [[finder.name, finder.version] for finder in finders],
+            finder.name: f"{finder.version} {getattr(finder, 'weights', '')}".rstrip()
+            for finder in (self.face_detector, self.face_landmarker)
         }
 
     def read(self, path: str | Path | None, text: str | None = None) -> Clip:
@@ -70,7 +68,19 @@ class ClipReader:
         """
         if path is None:
             return text_clip(text or "")
-        return self._with_words(self._with_face(read_clip(Path(path), self.media, text)))
+        return self.complete(self.decode(path, text))
+
+    def decode(self, path: str | Path, text: str | None = None) -> Clip:
+        """Do the first half of `read`: pictures and sound of a file.
+
+        Raises:
+            MediaError: the file gives nothing
+        """
+        return read_clip(Path(path), self.media, text)
+
+    def complete(self, clip: Clip) -> Clip:
+        """Do the second half of `read`: the face and, if asked to, the words."""
+        return self._with_words(self._with_face(clip))
 
     def _with_words(self, clip: Clip) -> Clip:
         """Let the recogniser read the words of a clip without transcript, and say so."""

@@ -15,6 +15,7 @@ import torch
 
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
+from emotion_llama.device import choose_device, choose_dtype
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
@@ -41,6 +42,7 @@ _GREEDY_TOKENS = 16
 
 _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
 _NO_FACE = "no face was found; what the reason says about a face is a guess"
+_BY_WINDOWS = "too long for one pass; the feature is put together from windows, an approximation"
 _NO_VOICE = "no voice was heard; what the reason says about a voice is a guess"
 
 _FACE_WORDS = re.compile(
@@ -144,8 +146,8 @@ class Predictor:
             PresetError: there is no such preset, or its files do not fit together
         """
         folder = find_preset(str(preset))
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        kind = _dtype(dtype or ("float32" if device == "cpu" else "float16"))
+        device = choose_device(device)
+        kind = choose_dtype(dtype, device)
         loading: dict[str, Any] = {"dtype": kind, "device_map": device}
         if quantize_bits is not None:
             loading["quantization_config"] = quantization_config(quantize_bits)
@@ -420,7 +422,11 @@ class Predictor:
             valence=valence(probabilities),
             key_frame_s=clip.key_frame_s if clip else None,
             evidence=(),
-            warnings=(*(clip.warnings if clip else ()), *_guesses(reason, clip, missing)),
+            warnings=(
+                *(clip.warnings if clip else ()),
+                *(f"{role}: {_BY_WINDOWS}" for role in request.features.approximate),
+                *_guesses(reason, clip, missing),
+            ),
             timings_s=timings | {"total": sum(timings.values())},
             preset=self.preset,
         )
@@ -466,15 +472,3 @@ def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     timings[name] = time.perf_counter() - start
-
-
-def _dtype(name: str) -> torch.dtype:
-    known = {
-        "float32": torch.float32,
-        "bfloat16": torch.bfloat16,
-        "float16": torch.float16,
-    }
-    if name not in known:
-        msg = f"dtype is {name!r}, expected one of {', '.join(known)}"
-        raise ValueError(msg)
-    return known[name]

@@ -16,18 +16,23 @@ from emotion_llama.config import MediaConfig
 PACKAGED_PRESETS = Path(__file__).parent / "presets"
 MEDIA_FILE = "media.json"
 """File of a preset's folder with the media settings that differ from the defaults."""
+CONFIG_FILE = "config.json"
+ENCODER_PARTS = ["encoders/*", MEDIA_FILE, CONFIG_FILE, "LICENSE*"]
+"""What of a repository is needed where no answer is to be given."""
 
 
 class PresetError(ValueError):
     """A preset cannot be found or loaded."""
 
 
-def find_preset(name: str) -> Path:
+def find_preset(name: str, *, encoders_only: bool = False) -> Path:
     """Give the folder of a packaged preset, of a path, or of a repository of the hub.
 
     Args:
         name: ``mini``, a folder written by ``emotion-llama convert`` or by training, or a hub id
             ``owner/name``, which is downloaded where it is not in the cache
+        encoders_only: its encoders will do: a folder needs no language model, and none is
+            downloaded
 
     Raises:
         PresetError: there is no such preset
@@ -35,11 +40,12 @@ def find_preset(name: str) -> Path:
     packaged = PACKAGED_PRESETS / name
     if name in packaged_presets():
         return packaged
-    if (Path(name) / "config.json").is_file():
+    needed = "encoders" if encoders_only else CONFIG_FILE
+    if (Path(name) / needed).exists():
         return Path(name)
     if Path(name).exists():
         found = sorted(p.name for p in Path(name).iterdir()) if Path(name).is_dir() else "a file"
-        msg = f"{name} holds no config.json (found {found}); give a folder of `convert` or training"
+        msg = f"{name} holds no {needed} (found {found}); give a folder of `convert` or training"
         raise PresetError(msg)
     if name == "7b":
         msg = (
@@ -48,7 +54,8 @@ def find_preset(name: str) -> Path:
         )
         raise PresetError(msg)
     try:
-        return Path(snapshot_download(name))
+        parts = ENCODER_PARTS if encoders_only else None
+        return Path(snapshot_download(name, allow_patterns=parts))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         msg = (
@@ -62,6 +69,15 @@ def find_preset(name: str) -> Path:
 def packaged_presets() -> list[str]:
     """Name the presets whose weights are inside the package."""
     return sorted(path.parent.name for path in PACKAGED_PRESETS.glob("*/config.json"))
+
+
+def preset_notice(folder: Path) -> str | None:
+    """Give the terms of a preset's weights in one sentence, without loading them."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        return None
+    notice: str | None = json.loads(path.read_text(encoding="utf-8")).get("notice")
+    return notice
 
 
 def preset_media(folder: Path, **changes: Any) -> MediaConfig:

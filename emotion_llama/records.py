@@ -140,6 +140,8 @@ class Features:
     """audio encoder, speech averaged over time, [e]"""
     missing: Mapping[Modality, str] = field(default_factory=dict)
     """modality -> why it is ``None``"""
+    approximate: tuple[Modality, ...] = ()
+    """modalities put together from windows, because the clip is too long for one pass"""
 
     def __post_init__(self) -> None:
         if (self.patches is None) != (self.class_token is None):

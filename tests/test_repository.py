@@ -49,7 +49,17 @@ LAYERS: dict[str, set[str]] = {
     "cli": GROUND
     | INPUT
     | MEASURES
-    | {"terminal", "doctor", "face_report", "preset", "feature_store", "predict", "train", "bulk"}
+    | {
+        "terminal",
+        "doctor",
+        "face_report",
+        "preset",
+        "feature_store",
+        "extract",
+        "predict",
+        "train",
+        "bulk",
+    }
     | {"evaluation"},
     "__main__": {"cli"},
 }

@@ -2,7 +2,7 @@
 
 from .audio_encoder import HubertAudioEncoder
 from .encoder import AudioEncoder, Encoder, FaceEncoder, GlobalEncoder, weights_hash
-from .feature_extractor import FeatureExtractor
+from .feature_extractor import FeatureExtractor, global_picture_px
 from .global_encoder import EvaGlobalEncoder
 from .local_encoder import MaeLocalEncoder
 from .mini_audio_encoder import MelAudioEncoder
@@ -25,5 +25,6 @@ __all__ = [
     "MelAudioEncoder",
     "SceneGlobalEncoder",
     "VideoMaeTemporalEncoder",
+    "global_picture_px",
     "weights_hash",
 ]

@@ -40,6 +40,10 @@ class AudioEncoder(Encoder, Protocol):
     sample_rate_hz: int
     fewest_samples: int
 
+    def is_approximate(self, num_samples: int) -> bool:
+        """Tell whether a sound of this many samples is too long to be encoded exactly."""
+        ...
+
     def encode(self, waveforms: Sequence[NDArray[np.float32] | Tensor], /) -> Tensor:
         """Embed mono sounds, each [w], as [b x e]."""
         ...
@@ -48,6 +52,7 @@ class AudioEncoder(Encoder, Protocol):
 class GlobalEncoder(Encoder, Protocol):
     """A whole frame in, patch tokens and a class token out."""
 
+    image_size: int
     patch_dim: int
     num_patches: int
 
@@ -58,6 +63,10 @@ class GlobalEncoder(Encoder, Protocol):
 
 class FaceEncoder(Encoder, Protocol):
     """A track of face crops in, one embedding out."""
+
+    def crops_read(self, length: int) -> Sequence[int]:
+        """Give the positions that are read of a track of this many crops."""
+        ...
 
     def encode(self, face_crops: Sequence[NDArray[np.uint8]], /) -> Tensor:
         """Embed tracks of RGB crops, each [t x h x w x 3], as [b x e]."""

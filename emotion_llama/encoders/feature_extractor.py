@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import Blip2VisionConfig
 
 from emotion_llama.records import Clip, Features, Modality
 
@@ -27,7 +28,7 @@ from .mini_audio_encoder import MelAudioEncoder
 from .mini_global_encoder import SceneGlobalEncoder
 from .mini_local_encoder import FaceLocalEncoder
 from .mini_temporal_encoder import FaceTemporalEncoder
-from .pretrained_tower import add_to_config
+from .pretrained_tower import add_to_config, square_side
 from .temporal_encoder import VideoMaeTemporalEncoder
 
 ROLES: tuple[Modality, ...] = ("audio", "global", "local", "temporal")
@@ -152,6 +153,21 @@ def _load_tensors(encoder: nn.Module, path: Path) -> None:
     encoder.load_state_dict(found)
 
 
+def global_picture_px(folder: str | Path) -> int | None:
+    """Give the side of the picture that the global encoder of a preset reads, without loading it.
+
+    Args:
+        folder: a preset's folder; without a global encoder the answer is ``None``
+    """
+    encoder_dir = Path(folder) / "encoders" / "global"
+    if not (encoder_dir / "config.json").exists():
+        return None
+    type_name = json.loads((encoder_dir / "config.json").read_text()).get(TYPE_KEY)
+    if type_name == "scene_global":
+        return SceneGlobalEncoder.image_size
+    return square_side(Blip2VisionConfig.from_pretrained(encoder_dir).image_size)
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Which clips of a batch have an input for a role, and why the others do not."""
@@ -194,6 +210,7 @@ class FeatureExtractor:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         *,
+        roles: Sequence[Modality] = ROLES,
         autocast_dtype: torch.dtype | None = None,
     ) -> Self:
         """Load every role that has a folder under ``folder/encoders``.
@@ -202,6 +219,7 @@ class FeatureExtractor:
             folder: a preset's folder
             device: where to put the encoders; ``None`` is the CPU
             dtype: type of the weights in memory; ``None`` is fp32
+            roles: leave the others out
             autocast_dtype: as in the constructor
 
         Raises:
@@ -214,7 +232,7 @@ class FeatureExtractor:
             msg = f"found no encoder under {encoders_dir}; expected one of {', '.join(ROLES)}"
             raise FileNotFoundError(msg)
         loaded: dict[str, Any] = {}
-        for role in present:
+        for role in (role for role in present if role in roles):
             type_name = json.loads((encoders_dir / role / "config.json").read_text()).get(TYPE_KEY)
             if _ROLE_OF.get(type_name, role) != role:
                 msg = f"{encoders_dir / role} holds {type_name!r}, a {_ROLE_OF[type_name]} encoder"
@@ -270,6 +288,7 @@ class FeatureExtractor:
                 patches=patches.get(row),
                 class_token=class_tokens.get(row),
                 missing={**clip.missing, **_reasons(found, row)},
+                approximate=self._approximate(audio.inputs.get(row)),
                 **{role: values.get(row) for role, values in embeddings.items()},
             )
             for row, clip in enumerate(clips)
@@ -339,6 +358,11 @@ class FeatureExtractor:
             return {}
         embeddings = self._uncast(encoder.encode(list(rows.inputs.values())))
         return dict(zip(rows.inputs, embeddings, strict=True))
+
+    def _approximate(self, waveform: NDArray[Any] | None) -> tuple[Modality, ...]:
+        if self.audio is None or waveform is None:
+            return ()
+        return ("audio",) if self.audio.is_approximate(len(waveform)) else ()
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.autocast_dtype is None:

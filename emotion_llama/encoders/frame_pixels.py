@@ -30,12 +30,24 @@ def resize_frames(frames: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
         raise ValueError(msg)
     pictures = []
     for frame in frames:
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
-            msg = (
-                f"found a frame of shape {frame.shape} and type {frame.dtype}; "
-                "give RGB uint8, [h x w x 3]"
-            )
-            raise ValueError(msg)
-        picture = Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)
-        pictures.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+        pictures.append(torch.from_numpy(np.array(square(frame, size))).permute(2, 0, 1))
     return torch.stack(pictures).float() / 255.0
+
+
+def square(frame: NDArray[np.uint8], size: int) -> Image.Image:
+    """Give one frame as the encoder sees it; a frame of this size already stays as it is.
+
+    Args:
+        frame: RGB, [h x w x 3]
+        size: side in pixels
+
+    Raises:
+        ValueError: it is not RGB uint8
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
+        msg = (
+            f"found a frame of shape {frame.shape} and type {frame.dtype}; "
+            "give RGB uint8, [h x w x 3]"
+        )
+        raise ValueError(msg)
+    return Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)

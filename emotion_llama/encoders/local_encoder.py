@@ -151,6 +151,10 @@ class MaeLocalEncoder(nn.Module):
         """Write a folder that this class and the library load; ``dtype`` as in `save_tower`."""
         save_tower(self.tower, folder, self.options, dtype)
 
+    def crops_read(self, length: int) -> Sequence[int]:
+        """Give the positions that are read of a track of this many crops: all."""
+        return range(length)
+
     @torch.no_grad()
     def encode(self, face_crops: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Embed face tracks of any length and crop size, each by itself.

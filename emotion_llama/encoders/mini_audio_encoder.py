@@ -232,6 +232,11 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
         embedding: Tensor = self.embedding_norm(self.embedding(self.pooling(frames)))
         return embedding
 
+    def is_approximate(self, num_samples: int) -> bool:
+        """Tell whether a sound of this many samples is too long to be encoded exactly: never."""
+        del num_samples
+        return False
+
     @torch.no_grad()
     def encode(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> Tensor:
         """Embed recordings of any length.

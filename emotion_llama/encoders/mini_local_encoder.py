@@ -68,6 +68,10 @@ class FaceLocalEncoder(nn.Module, PyTorchModelHubMixin):
         embedding: Tensor = self.embedding_norm(features)
         return embedding
 
+    def crops_read(self, length: int) -> Sequence[int]:
+        """Give the positions that are read of a track of this many crops: all."""
+        return range(length)
+
     @torch.no_grad()
     def encode(self, face_crops: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Embed face tracks of any length and crop size.

@@ -103,6 +103,10 @@ class FaceTemporalEncoder(nn.Module, PyTorchModelHubMixin):
         embedding: Tensor = self.embedding_norm(self.embedding(pooled))
         return embedding
 
+    def crops_read(self, length: int) -> Sequence[int]:
+        """Give the positions that are read of a track of this many crops."""
+        return choose_crops(length)
+
     @torch.no_grad()
     def encode(self, face_crops: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Embed face tracks of any length and crop size.

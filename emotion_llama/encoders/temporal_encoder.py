@@ -176,6 +176,10 @@ class VideoMaeTemporalEncoder(nn.Module):
         beside = {} if self.pooled_norm is None else {_POOLED_NORM: self.pooled_norm}
         save_tower(self.tower, folder, self.options, dtype, beside)
 
+    def crops_read(self, length: int) -> Sequence[int]:
+        """Give the positions that are read of a track of this many crops."""
+        return choose_crops(length) if self.seed is None else draw_crops(length, self.seed)
+
     @torch.no_grad()
     def encode(self, face_crops: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Embed face tracks of any length and crop size, each by itself.
@@ -197,9 +201,7 @@ class VideoMaeTemporalEncoder(nn.Module):
 
     def _encode_track(self, crops: NDArray[np.uint8]) -> Tensor:
         check_crops(crops)
-        places = (
-            choose_crops(len(crops)) if self.seed is None else draw_crops(len(crops), self.seed)
-        )
+        places = list(self.crops_read(len(crops)))
         weight = self.tower.embeddings.patch_embeddings.projection.weight
         pixels = colour_crops(
             crops[places], self.image_size, normalize=self.normalize_colours, device=weight.device

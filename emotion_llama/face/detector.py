@@ -15,7 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emotion_llama.face.networks import STRIDES, DetectorNetwork, decode, load_weights, standardized
+from emotion_llama.face.networks import (
+    STRIDES,
+    DetectorNetwork,
+    decode,
+    load_weights,
+    short_hash,
+    standardized,
+)
 from emotion_llama.face.shape import PACKAGED_DIR
 
 SAME_FACE = 0.35
@@ -94,9 +101,9 @@ class NetworkDetector:
         lowest_score: float = LOWEST_SCORE,
         weights_path: Path | None = None,
     ) -> None:
-        self._network = load_weights(
-            DetectorNetwork(), weights_path or PACKAGED_DIR / "detector.safetensors"
-        )
+        path = weights_path or PACKAGED_DIR / "detector.safetensors"
+        self._network = load_weights(DetectorNetwork(), path)
+        self.weights = short_hash(path)
         self._min_face_px = min_face_px
         self._lowest_score = lowest_score
 

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emotion_llama.face.alignment import Region, cut, inverse, mapped, region_of_points
-from emotion_llama.face.networks import CROP_PX, LandmarkNetwork, load_weights, standardized
+from emotion_llama.face.networks import (
+    CROP_PX,
+    LandmarkNetwork,
+    load_weights,
+    short_hash,
+    standardized,
+)
 from emotion_llama.face.shape import PACKAGED_DIR
 
 
@@ -41,9 +47,9 @@ class FaceLandmarker:
     version = "1"
 
     def __init__(self, weights_path: Path | None = None) -> None:
-        self._network = load_weights(
-            LandmarkNetwork(), weights_path or PACKAGED_DIR / "landmarks.safetensors"
-        )
+        path = weights_path or PACKAGED_DIR / "landmarks.safetensors"
+        self._network = load_weights(LandmarkNetwork(), path)
+        self.weights = short_hash(path)
 
     def find(
         self, frame: NDArray[np.uint8], regions: Sequence[Region], *, passes: int = 1

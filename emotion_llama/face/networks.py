@@ -4,6 +4,7 @@ Knows: layers, sizes, the meaning of each output channel, weight files. Does not
 crops, time; `detector.py` and `landmarks.py` turn pictures into tensors and outputs into records.
 """
 
+import hashlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -177,6 +178,11 @@ def standardized(grey: Tensor) -> Tensor:
     centred = grey - grey.mean(dim=(2, 3), keepdim=True)
     deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
     return centred / deviation.clamp(min=SMALLEST_DEVIATION)
+
+
+def short_hash(path: Path) -> str:
+    """Give the first digits of the SHA-256 of a weight file: which weights found what."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def load_weights(network: Network, path: Path) -> Network:

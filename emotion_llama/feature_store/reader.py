@@ -207,6 +207,17 @@ class FeatureStore:
         """Say whether this key is stored under this clip's name."""
         return digest in self._by_clip.get(clip_id, ())
 
+    def knows(self, clip_id: str, num_bytes: int, encoders: Sequence[EncoderIdentity]) -> bool:
+        """Say whether the content stored last under a name has this size and every result."""
+        sha256 = self.content_of(clip_id)
+        if sha256 is None:
+            return False
+        digests = [FeatureKey(sha256, encoder).digest for encoder in encoders]
+        if not all(self.holds(clip_id, digest) for digest in digests):
+            return False
+        sizes = {self._row(self._by_clip[clip_id][digest])["media_bytes"] for digest in digests}
+        return sizes == {num_bytes}
+
     def content_of(self, clip_id: str) -> str | None:
         """Give the SHA-256 of the content that was stored last under a clip's name."""
         newest = self._newest_content.get(clip_id)
@@ -340,6 +351,7 @@ class FeatureStore:
         """Read all roles; ``None`` where a shard turned out damaged, and the index was renewed."""
         values: dict[str, Any] = {}
         missing: dict[Modality, str] = {}
+        approximate: list[Modality] = []
         for role in FEATURE_ROLES:
             row = self._choose(clip_id, rows, role)
             if row is None:
@@ -351,7 +363,9 @@ class FeatureStore:
                 if tensors is None:
                     return None
                 values |= tensors if role == "global" else {role: tensors["embedding"]}
-        return Features(missing=missing, **values)
+                if row["approximate"]:
+                    approximate.append(role)
+        return Features(missing=missing, approximate=tuple(approximate), **values)
 
     def _tensors(self, row: Mapping[str, Any]) -> dict[str, Tensor] | None:
         """Read and check a row's tensors; ``None`` if it cannot be, and the index is renewed."""

@@ -109,6 +109,13 @@ class FeatureWriter:
             self._flush_if_full()
         return True
 
+    def knows(self, clip_id: str, num_bytes: int, encoders: Sequence[EncoderIdentity]) -> bool:
+        """Say whether a clip of this name and size has a result of every encoder.
+
+        It believes the size: a file whose content changed and whose size did not is not noticed.
+        """
+        return self._store.knows(clip_id, num_bytes, encoders)
+
     def add(
         self,
         media: Media,

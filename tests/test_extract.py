@@ -1,0 +1,224 @@
+"""Extraction: what is stored is what an answer sees, once, and for as long as it holds."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from emotion_llama import extract as extraction
+from emotion_llama.bulk import StopRunError
+from emotion_llama.clip_reader import ClipReader
+from emotion_llama.config import MediaConfig
+from emotion_llama.extract import ClipExtractor, ExtractSettings, extract, input_settings
+from emotion_llama.feature_store import FeatureStore, FeatureWriter, StoreFullError
+from emotion_llama.media.manifest import ClipFile, list_clips
+from emotion_llama.preset import find_preset
+
+SMILE = Path(__file__).parent.parent / "examples" / "smile.mp4"
+ALL = ("audio", "global", "local", "temporal")
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[ClipFile]:
+    folder = tmp_path / "clips"
+    for place in ("one", "two"):
+        (folder / place).mkdir(parents=True)
+    shutil.copy(SMILE, folder / "one" / "clip.mp4")
+    shutil.copy(SMILE.with_name("frown.mp4"), folder / "two" / "clip.mp4")
+    (folder / "two" / "text.mp4").write_text("no film")
+    return list_clips(folder)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ExtractSettings:
+    return ExtractSettings(find_preset("mini"), tmp_path / "store", MediaConfig(), roles=ALL)
+
+
+def test_stored_features_are_those_of_an_answer(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    from emotion_llama import Predictor
+
+    done = {one.row.clip_id: one for one in extract(clips, settings)}
+    assert list(done) == ["one/clip.mp4", "two/clip.mp4", "two/text.mp4"]
+    assert "two/text.mp4" in str(done["two/text.mp4"].error)
+    store = FeatureStore(settings.store_dir)
+    predictor = Predictor.from_pretrained("mini", device="cpu")
+    for clip in clips[:2]:
+        stored, seen = store.clip(clip.clip_id), predictor.embeddings(clip.path)
+        assert stored.present == seen.present == ALL[1:] + ALL[:1]
+        for name in ("audio", "local", "temporal", "patches", "class_token"):
+            assert torch.equal(getattr(stored, name), getattr(seen, name)), name
+
+
+def test_the_kept_key_frame_gives_the_global_features(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    list(extract(clips[:1], settings))
+    store = FeatureStore(settings.store_dir)
+    kept = store.key_frame("one/clip.mp4")
+    assert kept is not None
+    picture = np.asarray(Image.open(BytesIO(kept.picture)).convert("RGB"))
+    encoder = extraction.load_extractor(settings).global_
+    assert encoder is not None
+    patches, class_token = encoder.encode([picture])
+    stored = store.clip("one/clip.mp4")
+    assert torch.equal(patches[0], stored.patches)
+    assert torch.equal(class_token[0], stored.class_token)
+
+
+def test_nothing_is_computed_twice_and_nothing_stale_is_served(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    two = clips[:2]
+    assert [one.result.reused for one in extract(two, settings)] == [False, False]
+    assert [one.result.reused for one in extract(two, settings)] == [True, True]
+    larger = replace(settings, media=MediaConfig(face_crop_size=96))
+    assert not next(iter(extract(two[:1], larger))).result.reused, "another setting is a miss"
+    copy = ClipFile("copy.mp4", two[0].path)
+    assert next(iter(extract([copy], settings))).result.reused, "the same content has one result"
+    assert FeatureStore(settings.store_dir).clip("copy.mp4").audio is not None
+    shutil.copy(two[1].path, two[0].path)
+    changed = next(iter(extract(two[:1], settings)))
+    assert changed.result.reused, "the other clip's content is known"
+    store = FeatureStore(settings.store_dir)
+    assert torch.equal(store.clip("one/clip.mp4").audio, store.clip("two/clip.mp4").audio)
+
+
+def test_only_what_a_role_reads_decides_whether_it_is_computed_again() -> None:
+    base = MediaConfig()
+
+    def seen(role: str, **changes: object) -> bool:
+        changed = MediaConfig(**{**base.model_dump(), **changes})
+        one, other = (input_settings(role, ClipReader(media)) for media in (base, changed))
+        return one != other
+
+    assert seen("audio", max_duration_s=3.0) and not seen("audio", frames_per_second=2.0)
+    assert seen("local", face_crop_size=64) and not seen("global", face_crop_size=64)
+    assert seen("global", key_frame="first") and not seen("local", key_frame="first")
+    assert seen("local", key_frame="uniform:4"), "it samples other frames"
+    one, other = (
+        input_settings("global", ClipReader(MediaConfig(key_frame="peak", person=person)))
+        for person in (1, 2)
+    )
+    assert one != other, "the peak is that of the person"
+
+
+def test_names_may_be_trusted(
+    clips: list[ClipFile], settings: ExtractSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(extract(clips[:1], settings))
+    trusting = replace(settings, trust_names=True)
+    monkeypatch.setattr(extraction.Media, "read", None)
+    assert next(iter(extract(clips[:1], trusting))).result.reused
+    with clips[0].path.open("ab") as file:
+        file.write(b"more")
+    assert next(iter(extract(clips[:1], trusting))).error, "another size is read again"
+
+
+def test_a_missing_modality_is_stored_with_its_reason(
+    tmp_path: Path, settings: ExtractSettings
+) -> None:
+    from PIL import Image
+
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (64, 64), "grey").save(grey)
+    result = next(iter(extract([ClipFile("grey.png", grey)], settings))).result
+    assert set(result.missing) == {"audio", "local", "temporal"}
+    store = FeatureStore(settings.store_dir)
+    assert "no face was found" in store.clip("grey.png").missing["local"]
+    assert next(iter(extract([ClipFile("grey.png", grey)], settings))).result.reused
+
+
+def test_a_file_that_changes_meanwhile_is_not_stored(
+    clips: list[ClipFile], settings: ExtractSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = ClipReader.complete
+
+    def touch_too(self: ClipReader, clip: object) -> object:
+        os.utime(clips[0].path, ns=(1, 1))
+        return complete(self, clip)
+
+    monkeypatch.setattr(ClipReader, "complete", touch_too)
+    done = next(iter(extract(clips[:1], settings)))
+    assert "changed while it was read" in str(done.error)
+    assert FeatureStore(settings.store_dir).clip_ids() == ()
+
+
+def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(
+    clips: list[ClipFile], settings: ExtractSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+
+        def fail(writer: FeatureWriter) -> None:
+            raise StoreFullError(writer.folder, 1000)
+
+        full.setattr(FeatureWriter, "flush", fail)
+        with pytest.raises(StopRunError, match="no room"):
+            list(extract(clips[:2], settings))
+    assert [one.result.reused for one in extract(clips[:2], settings)] == [False, False]
+
+
+def test_an_encoder_that_is_not_there_is_named(settings: ExtractSettings, tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    shutil.copytree(settings.preset_dir / "encoders" / "audio", partial / "encoders" / "audio")
+    with pytest.raises(ValueError, match=r"no global and no local and no temporal encoder"):
+        next(iter(extract([], replace(settings, preset_dir=partial))))
+
+
+def test_readers_and_encoder_apart_store_the_same(
+    clips: list[ClipFile], settings: ExtractSettings, tmp_path: Path
+) -> None:
+    """What a GPU run does, on the CPU: processes read, this one encodes in groups."""
+    list(extract(clips, settings))
+    apart = replace(settings, store_dir=tmp_path / "apart")
+    encoders = extraction.load_extractor(apart)
+    named = extraction.identities(encoders, ClipReader(apart.media), apart)
+    encoding = ClipExtractor(apart, named, extractor=encoders)
+    read = extraction.run_bulk(extraction.partial(extraction.ClipPreparer, apart, named), clips, 1)
+    done = {one.row.clip_id: one for one in extraction.encode_groups(read, encoding, 2)}
+    encoding.save()
+    assert sorted(done) == sorted(clip.clip_id for clip in clips)
+    assert done["two/text.mp4"].error
+    one, other = FeatureStore(settings.store_dir), FeatureStore(apart.store_dir)
+    for clip in clips[:2]:
+        for name in ("audio", "local", "temporal", "patches", "class_token"):
+            torch.testing.assert_close(
+                getattr(one.clip(clip.clip_id), name), getattr(other.clip(clip.clip_id), name)
+            )
+
+
+@pytest.mark.slow
+def test_ray_stores_the_same(
+    clips: list[ClipFile], settings: ExtractSettings, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="NOT CHECKED: Ray is not installed")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("NOT CHECKED: Ray needs a second processor")
+    import ray
+
+    from emotion_llama.extract import extract_on_ray
+
+    list(extract(clips, settings))
+    elsewhere = replace(settings, store_dir=tmp_path / "elsewhere")
+    try:
+        done = {one.row.clip_id: one for one in extract_on_ray(clips, elsewhere)}
+        assert done["two/text.mp4"].error
+        with pytest.raises(ValueError, match="leave one processor free"):
+            list(extract_on_ray(clips, elsewhere, num_workers=1000))
+    finally:
+        ray.shutdown()
+    one, other = FeatureStore(settings.store_dir), FeatureStore(elsewhere.store_dir)
+    for clip in clips[:2]:
+        for name in ("audio", "local", "temporal", "patches", "class_token"):
+            torch.testing.assert_close(
+                getattr(one.clip(clip.clip_id), name), getattr(other.clip(clip.clip_id), name)
+            )
