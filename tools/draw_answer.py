@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from emotion_llama import cli, terminal
+from emotion_llama import terminal
+from emotion_llama.cli.predict import transcript_source
 from emotion_llama.media import read_transcript
 from emotion_llama.predict import Predictor
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--text", help="a sentence or a transcript file")
     parser.add_argument("--preset", default="mini")
     arguments = parser.parse_args()
-    source = cli.transcript_source(arguments.text)
+    source = transcript_source(arguments.text)
     spoken = None if source is None else read_transcript(source, arguments.clip.stem)
     prediction = Predictor.from_pretrained(arguments.preset)(arguments.clip, text=spoken)
     words = f" --text {arguments.text}" if arguments.text else ""

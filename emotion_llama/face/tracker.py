@@ -1,6 +1,6 @@
 """Frames -> the faces of the people in them, followed through time.
 
-Knows: how faces of neighbouring frames are linked, who comes back after a cut, which person is the
+Knows: how faces of neighbouring frames are linked, which stretches show the same person, who is the
 main one. Does not know: how faces and points are found, files, action units.
 """
 
@@ -19,7 +19,7 @@ from emotion_llama.face.alignment import (
     region_of_points,
 )
 from emotion_llama.face.detector import FaceBox, FaceDetector, overlap, require_frame
-from emotion_llama.face.identity import describe, unit
+from emotion_llama.face.identity import describe, same_people, unit
 from emotion_llama.face.landmarks import FaceLandmarker, FacePoints, as_grey
 from emotion_llama.face.shape import head_pose
 from emotion_llama.records import FaceTrack
@@ -31,32 +31,44 @@ MIN_OVERLAP = 0.3
 shift of about half a face."""
 MAX_GROWTH = 1.6
 """Factor by which a face may grow or shrink from one frame to the next."""
-SAME_PERSON = 0.6
-"""Likeness from which a face is one that was seen before in the clip."""
-OTHER_PERSON = 0.45
-"""Likeness below which the face in a person's place is somebody else: a cut between two people
-framed alike changes little else in the picture."""
+SAME_PERSON = 0.75
+"""Likeness from which two stretches show one person. One in a hundred pairs of two development
+actors in the same light before the same camera, a second of each, reaches it; of 20,000 pairs of
+development people photographed by different cameras none does."""
+OTHER_PERSON = 0.7
+"""Likeness below which the face in a person's place is somebody else when the picture has changed:
+a cut between two people framed alike changes little else. Fewer than one in a hundred frames of the
+uncut development clips fall below, at five a second; they begin a stretch, which is joined again.
+"""
+OTHER_IN_STILL = 0.5
+"""The same when the picture has hardly changed since: a person who turns away stays the same. None
+of 493 frames of those clips falls below, at two a second."""
 CUT_LEVELS = 28.0
 """Mean change of brightness of a 32 x 24 thumbnail from which a frame begins a new shot."""
+STILL_LEVELS = 6.0
+"""The same from which the picture has changed: 95 % of the frames of the uncut development clips
+change it less, at five a second, and every cut between two of their actors changes it more."""
 LOOK_AGAIN_S = 1.0
 """Seconds after which the whole frame is searched again for people who came in."""
 MIN_CENTRALITY = 0.1
 """Weight of a face in a corner of the frame, where it would be 0 and size could not speak."""
-MEMORY = 0.9
-"""Share of a person's description that stays when a new frame is added."""
 
 
 @dataclass
-class _Person:
-    """One person as far as seen."""
+class _Stretch:
+    """One face in one place, followed without a cut; a person has one or more."""
 
+    shot: int
+    """number of the shot that it is in"""
     positions: list[int] = field(default_factory=list)
     boxes: list[FaceBox] = field(default_factory=list)
     faces: list[FacePoints] = field(default_factory=list)
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
-    description: NDArray[np.float32] | None = None
+    described: NDArray[np.float32] | None = None
+    """sum of the descriptions of its frames, [160]"""
+    last_described: NDArray[np.float32] | None = None
     is_followed: bool = False
-    """whether the last frame showed the person"""
+    """whether the last frame showed the face"""
 
 
 class FaceTracker:
@@ -72,7 +84,9 @@ class FaceTracker:
         self._detector = detector
         self._landmarker = landmarker
         self._crop_size = crop_size
-        self._people: list[_Person] = []
+        self._stretches: list[_Stretch] = []
+        self._shot = 0
+        self._changed_at = 0
         self._times_s: list[float] = []
         self._looked_s = -np.inf
         self._thumbnail: NDArray[np.float32] | None = None
@@ -81,9 +95,9 @@ class FaceTracker:
     def update(self, frame: NDArray[np.uint8], time_s: float) -> None:
         """Take the next frame.
 
-        1. Follow the people of the last frame: their points say where to look. 2. Search the whole
-        frame after a cut, where somebody was lost or nobody is there, and once a second. 3. Who is
-        found there and is not followed is somebody seen before, or new.
+        1. Follow the faces of the last frame: their points say where to look. 2. Search the whole
+        frame after a cut, where a face was lost or none is there, and once a second. 3. What is
+        found there and is not followed goes on where a like face was in this shot, or begins.
 
         Args:
             frame: RGB, [h x w x 3]
@@ -94,67 +108,80 @@ class FaceTracker:
         """
         require_frame(frame)
         grey = as_grey(frame)
-        is_cut = self._begins_shot(grey)
         position = len(self._times_s)
+        change = self._change(grey)
+        is_cut = change > CUT_LEVELS
+        self._shot += is_cut
+        if change > STILL_LEVELS:
+            self._changed_at = position
         self._times_s.append(time_s)
         self._shape = frame.shape[:2]
-        followed = [person for person in self._people if person.is_followed]
+        followed = [stretch for stretch in self._stretches if stretch.is_followed]
         if is_cut:
-            for person in followed:
-                person.is_followed = False
+            for stretch in followed:
+                stretch.is_followed = False
         else:
             self._follow(followed, frame, grey, position)
-        has_lost = any(not person.is_followed for person in followed)
+        has_lost = any(not stretch.is_followed for stretch in followed)
         is_due = time_s - self._looked_s >= LOOK_AGAIN_S
         if has_lost or is_due or not followed:
             self._looked_s = time_s
-            self._search(frame, grey, position, is_cut)
+            self._search(frame, grey, position)
 
     def finish(self) -> tuple[FaceTrack, ...]:
         """Give a track of each person, the main one first.
+
+        Only now is it decided which stretches show the same person: by their mean descriptions,
+        which a poor first frame after a cut does not mislead. Faces of one frame are never joined.
 
         The main person has the largest size x presence x centrality: size is the mean box side over
         the frame's shorter side, presence the share of frames with the person, centrality 1 in the
         middle of the frame and falling to 0.1 in its corners. Of equals, the one seen first.
         """
         film = (len(self._times_s), *self._shape)
-        order = sorted(self._people, key=lambda person: -prominence(person.boxes, film))
+        people = _people(self._stretches)
+        order = sorted(people, key=lambda person: -prominence(person.boxes, film))
         return tuple(self._track(person, rank) for rank, person in enumerate(order, start=1))
 
-    def _begins_shot(self, grey: NDArray[np.uint8]) -> bool:
+    def _change(self, grey: NDArray[np.uint8]) -> float:
+        """Give the mean change of brightness since the last frame."""
         small = cv2.resize(grey, (32, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
         before, self._thumbnail = self._thumbnail, small
-        return before is not None and float(np.abs(small - before).mean()) > CUT_LEVELS
+        return 0.0 if before is None else float(np.abs(small - before).mean())
 
     def _follow(
         self,
-        people: Sequence[_Person],
+        stretches: Sequence[_Stretch],
         frame: NDArray[np.uint8],
         grey: NDArray[np.uint8],
         position: int,
     ) -> None:
-        """Look for each person's face around its last place; who is not there is let go."""
-        regions = [region_of_points(person.faces[-1].points) for person in people]
+        """Look for each face around its last place; what is not there is let go."""
+        regions = [region_of_points(stretch.faces[-1].points) for stretch in stretches]
         found = self._landmarker.find(grey, regions)
         taken: list[FaceBox] = []
-        for person, face in zip(people, found, strict=True):
+        for stretch, face in zip(stretches, found, strict=True):
             box = box_of_points(face.points, face.score)
             description = describe(grey, face.points)
-            person.is_followed = (
+            stretch.is_followed = (
                 face.score >= MIN_SCORE
-                and _is_near(person.boxes[-1], box)
-                and _likeness(person, description) >= OTHER_PERSON
+                and _is_near(stretch.boxes[-1], box)
+                and self._may_be(stretch, description)
                 and all(overlap(box, other) < MIN_OVERLAP for other in taken)
             )
-            if person.is_followed:
+            if stretch.is_followed:
                 taken.append(box)
-                self._add(person, frame, position, box, face, description)
+                self._add(stretch, frame, position, box, face, description)
 
-    def _search(
-        self, frame: NDArray[np.uint8], grey: NDArray[np.uint8], position: int, is_cut: bool
-    ) -> None:
-        """Find the faces that nobody followed, and whose they are."""
-        here = [person.boxes[-1] for person in self._people if person.is_followed]
+    def _may_be(self, stretch: _Stretch, description: NDArray[np.float32]) -> bool:
+        """Tell whether a face in the place of a stretch is like enough to go on with it."""
+        is_still = stretch.positions[-1] >= self._changed_at
+        least = OTHER_IN_STILL if is_still else OTHER_PERSON
+        return _likeness(stretch, description) >= least
+
+    def _search(self, frame: NDArray[np.uint8], grey: NDArray[np.uint8], position: int) -> None:
+        """Find the faces that nobody followed, and whether they were there before."""
+        here = [stretch.boxes[-1] for stretch in self._stretches if stretch.is_followed]
         boxes = [
             box
             for box in self._detector.detect(frame)
@@ -167,48 +194,43 @@ class FaceTracker:
                 continue
             here.append(box)
             description = describe(grey, face.points)
-            person = self._recognised(box, description, position, is_cut)
-            self._add(person, frame, position, box, face, description)
+            stretch = self._continued(box, description)
+            self._add(stretch, frame, position, box, face, description)
 
-    def _recognised(
-        self, box: FaceBox, description: NDArray[np.float32], position: int, is_cut: bool
-    ) -> _Person:
-        """Give the absent person whose face this is, or a new one."""
-        absent = [person for person in self._people if not person.is_followed]
-        best, best_likeness = None, SAME_PERSON
-        for person in absent:
-            likeness = _likeness(person, description)
-            # one who was there a moment ago needs no more than not to look like somebody else
-            is_recent = not is_cut and position - person.positions[-1] <= 2
-            if is_recent and overlap(person.boxes[-1], box) >= MIN_OVERLAP:
-                likeness += SAME_PERSON - OTHER_PERSON
-            if likeness >= best_likeness:
-                best, best_likeness = person, likeness
-        if best is None:
-            best = _Person()
-            self._people.append(best)
-        return best
+    def _continued(self, box: FaceBox, description: NDArray[np.float32]) -> _Stretch:
+        """Give the lost stretch of this shot that goes on here, or a new one."""
+        lost = [
+            stretch
+            for stretch in self._stretches
+            if not stretch.is_followed
+            and stretch.shot == self._shot
+            and overlap(stretch.boxes[-1], box) >= MIN_OVERLAP
+            and self._may_be(stretch, description)
+        ]
+        if lost:
+            return max(lost, key=lambda stretch: _likeness(stretch, description))
+        self._stretches.append(_Stretch(self._shot))
+        return self._stretches[-1]
 
     def _add(
         self,
-        person: _Person,
+        stretch: _Stretch,
         frame: NDArray[np.uint8],
         position: int,
         box: FaceBox,
         face: FacePoints,
         description: NDArray[np.float32],
     ) -> None:
-        person.is_followed = True
-        person.positions.append(position)
-        person.boxes.append(box)
-        person.faces.append(face)
-        person.crops.append(align_face(frame, face.points, self._crop_size))
-        if person.description is None:
-            person.description = description
-        else:
-            person.description = unit(MEMORY * person.description + (1 - MEMORY) * description)
+        stretch.is_followed = True
+        stretch.positions.append(position)
+        stretch.boxes.append(box)
+        stretch.faces.append(face)
+        stretch.crops.append(align_face(frame, face.points, self._crop_size))
+        before = 0 if stretch.described is None else stretch.described
+        stretch.described = before + description
+        stretch.last_described = description
 
-    def _track(self, person: _Person, rank: int) -> FaceTrack:
+    def _track(self, person: _Stretch, rank: int) -> FaceTrack:
         times_s = np.array(self._times_s)
         seen = np.zeros(len(times_s), dtype=bool)
         seen[person.positions] = True
@@ -338,8 +360,48 @@ def _is_near(last: FaceBox, now: FaceBox) -> bool:
     return 1 / MAX_GROWTH <= growth <= MAX_GROWTH and overlap(last, now) > 0
 
 
-def _likeness(person: _Person, description: NDArray[np.float32]) -> float:
-    return 0.0 if person.description is None else float(person.description @ description)
+def _likeness(stretch: _Stretch, description: NDArray[np.float32]) -> float:
+    """Compare a face with the last one and the mean of a stretch: light may change slowly."""
+    assert stretch.described is not None and stretch.last_described is not None
+    known = np.stack([unit(stretch.described), stretch.last_described])
+    return float((known @ description).max())
+
+
+def _people(stretches: Sequence[_Stretch]) -> list[_Stretch]:
+    """Join the stretches of each person, in the order in which they are first seen."""
+    if not stretches:
+        return []
+    described = np.stack([np.asarray(stretch.described) for stretch in stretches])
+    groups = same_people(described, _together(stretches), SAME_PERSON)
+    return [_joined([stretches[number] for number in group]) for group in groups]
+
+
+def _together(stretches: Sequence[_Stretch]) -> NDArray[np.bool_]:
+    """Tell which stretches share a frame, [n x n]."""
+    seen: dict[int, list[int]] = {}
+    for number, stretch in enumerate(stretches):
+        for position in stretch.positions:
+            seen.setdefault(position, []).append(number)
+    together = np.zeros((len(stretches), len(stretches)), dtype=bool)
+    for numbers in seen.values():
+        together[np.ix_(numbers, numbers)] = True
+    return together
+
+
+def _joined(stretches: Sequence[_Stretch]) -> _Stretch:
+    """Put the stretches of one person, none of which share a frame, in order of time."""
+    positions = [position for stretch in stretches for position in stretch.positions]
+    boxes = [box for stretch in stretches for box in stretch.boxes]
+    faces = [face for stretch in stretches for face in stretch.faces]
+    crops = [crop for stretch in stretches for crop in stretch.crops]
+    order = np.argsort(positions)
+    return _Stretch(
+        stretches[0].shot,
+        [positions[row] for row in order],
+        [boxes[row] for row in order],
+        [faces[row] for row in order],
+        [crops[row] for row in order],
+    )
 
 
 def _as_array(boxes: Sequence[FaceBox]) -> NDArray[np.float32]:

@@ -20,6 +20,8 @@ class Person:
     """Somebody whose face is a texture that nobody else has."""
 
     number: int
+    is_twin: bool = False
+    """somebody else with the same texture"""
 
     def texture(self, side):
         noise = np.random.default_rng(self.number).integers(0, 255, (6, 6, 3), dtype=np.uint8)
@@ -162,6 +164,61 @@ def test_cut_to_another_ground_and_place():
     frames = [{BOB: (250, 120, 70)} if shot else {ANN: (100, 120, 90)} for shot in shots]
     tracks = World(frames, [200 if shot else 60 for shot in shots]).tracks()
     assert [len(track.times_s) for track in tracks] == [10, 10]
+
+
+def test_stretches_of_one_person_are_joined_in_order_of_time():
+    across = [80] * 4 + [260] * 4 + [80] * 4
+    (track,) = World([{ANN: (x, 120, 80)} for x in across]).tracks()
+    assert track.times_s.tolist() == pytest.approx([STEP_S * i for i in range(12)])
+    middles = track.boxes[:, 0] + track.boxes[:, 2] / 2
+    assert middles == pytest.approx(across, abs=0.5)
+    assert track.points[:, :, 0].mean(axis=1) == pytest.approx(across, abs=5)
+    assert track.crops.shape[0] == len(track.scores) == 12
+
+
+def test_people_of_one_frame_are_two_however_alike():
+    twin = Person(ANN.number, is_twin=True)
+    places = [{ANN: (90, 120, 80)}, {ANN: (90, 120, 80), twin: (260, 120, 70)}]
+    frames = [places[i // 5 % 2] for i in range(20)]
+    tracks = World(frames, [60 if i // 5 % 2 else 200 for i in range(20)]).tracks()
+    assert [len(track.times_s) for track in tracks] == [20, 10]
+
+
+@pytest.mark.parametrize(("later_ground", "num_people"), [(90, 1), (102, 2)])
+def test_other_looks_are_somebody_else_only_when_the_picture_changed(
+    monkeypatch, later_ground, num_people
+):
+    looks = np.eye(160, dtype=np.float32)
+    turned = 0.6 * looks[0] + 0.8 * looks[1]
+    world = World([{ANN: (100, 120, 60)}] * 8, [90] * 4 + [later_ground] * 4)
+    monkeypatch.setattr(
+        "emotion_llama.face.tracker.describe", lambda *_: looks[0] if world.now < 4 else turned
+    )
+    assert len(world.tracks()) == num_people
+
+
+def test_a_first_frame_after_a_cut_does_not_decide_who_it_is(monkeypatch):
+    ann, other = np.eye(160, dtype=np.float32)[:2]
+    bob = np.float32(0.3) * ann + np.float32(np.sqrt(0.91)) * other
+    between = (ann + bob) / np.linalg.norm(ann + bob)
+    looks = [ann] * 5 + [between] + [bob] * 4
+    world = World([{ANN: (100, 120, 60)}] * 10, [60] * 5 + [200] * 5)
+    monkeypatch.setattr("emotion_llama.face.tracker.describe", lambda *_: looks[world.now])
+    assert sorted(track.times_s[0] for track in world.tracks()) == pytest.approx([0, 5 * STEP_S])
+
+
+def test_portraits_who_take_turns_in_one_place_are_kept_apart(detector, landmarker, scene):
+    names = ["hopper", "collins"]
+    owners = np.arange(20) // 5 % 2
+    frames = [
+        cv2.convertScaleAbs(
+            scene((names[owner], 320 + i, 240, 300), seed=i), alpha=0.8 + 0.02 * i, beta=4
+        )
+        for i, owner in enumerate(owners)
+    ]
+    tracks = track_faces(frames, np.arange(20) * STEP_S, detector, landmarker, 32)
+    rows = [np.rint(track.times_s / STEP_S).astype(int) for track in tracks]
+    assert sorted(owners[own].tolist() for own in rows) == [[0] * 10, [1] * 10]
 
 
 def test_tracks_of_two_people_do_not_merge_when_one_walks_past_the_other():

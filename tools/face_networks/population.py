@@ -18,7 +18,6 @@ from sklearn.linear_model import LogisticRegression
 from emotion_llama.face import brow_reading as reading
 from emotion_llama.face.alignment import align_face, region_of_box
 from emotion_llama.face.detector import FaceBox
-from emotion_llama.face.identity import raw_gradients
 from emotion_llama.face.landmarks import FaceLandmarker
 from emotion_llama.face.movements import GROUPS, MM, RIGHT_SIDE, group_shifts, one_side
 from emotion_llama.face.points import MIRRORED
@@ -151,11 +150,6 @@ def _spreads(differences: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDA
     spread = 1.4826 * np.median(np.abs(left - np.median(left, axis=0)), axis=0)
     assert spread.shape == (2 * len(RIGHT_SIDE),)
     return deviation.astype(np.float32), spread.astype(np.float32)
-
-
-def mean_gradients(faces: ReadFaces) -> NDArray[np.float16]:
-    """Average the gradients that tell one person from another, [900]."""
-    return np.mean([raw_gradients(grey) for grey in faces.crops], axis=0).astype(np.float16)
 
 
 def brow_reading(faces: ReadFaces) -> dict[str, Any]:
