@@ -96,7 +96,8 @@ def num_usable_cpus() -> int:
 def describe(error: BaseException) -> str:
     """Put an error in one line, with its type where the message is not meant for users."""
     words = " ".join(str(error).split()) or type(error).__name__
-    return words if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {words}"
+    meant_for_users = isinstance(error, ValueError | OSError | StopRunError)
+    return words if meant_for_users else f"{type(error).__name__}: {words}"
 
 
 def _run_here(
@@ -249,6 +250,8 @@ class _Crew(Generic[Row, Result]):
     def _end(self) -> None:
         """Let the processes finish their rows and save, however the run ended."""
         for member in self._members:
+            if not member.is_ready:  # it has done nothing that could be lost
+                member.process.kill()
             with suppress(OSError):
                 member.pipe.send(None)
         deadline = time.monotonic() + STOP_S
@@ -268,6 +271,9 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker  # not on every system
+
+    resource_tracker.ensure_running()  # its start would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -7,7 +7,7 @@ how files are read, how encoders and the store work, processes.
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -149,7 +149,7 @@ def extract(
     num_workers: int = 0,
     batch_size: int = 8,
     clip_limit_s: float | None = None,
-) -> Iterator[Done[ClipFile, Extracted]]:
+) -> Generator[Done[ClipFile, Extracted], None, None]:
     """Extract and store the features of many clips; give what became of each, as it is done.
 
     On a CPU every process does all of the work on its clips. Where the encoders have a device of
@@ -188,7 +188,7 @@ def extract_on_ray(
     *,
     num_workers: int = 1,
     num_encoders: int = 1,
-) -> Iterator[Done[ClipFile, Extracted]]:
+) -> Generator[Done[ClipFile, Extracted], None, None]:
     """Do what `extract` does on a Ray cluster whose machines see the same files.
 
     Args:
@@ -367,10 +367,17 @@ class ClipExtractor:
         """Read a clip, unless everything asked for is stored already; raises as `run` does."""
         wall_s: dict[str, float] = {}
         cpu_s: dict[str, float] = {}
+        if not row.path.is_file():
+            problem = "is not a regular file" if row.path.exists() else "is not there"
+            msg = f"{row.path} {problem}; name a file that can be read to its end"
+            raise ValueError(msg)
         if self._settings.trust_names and self._is_known(row):
             return Extracted(True, {}, (), wall_s, cpu_s)
         with _timed("hash", wall_s, cpu_s):
-            media = replace(Media.read(row.path), clip_id=row.clip_id)
+            media = Media.read(row.path)
+            # a name need not be Unicode, what is stored has to be
+            source = media.source.encode("utf-8", "backslashreplace").decode("utf-8")
+            media = replace(media, clip_id=row.clip_id, source=source)
         with _timed("store", wall_s, cpu_s), _full_disk_stops():
             stored = [self._writer.reuse(media, identity) for identity in self.named]
         if all(stored):

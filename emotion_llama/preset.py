@@ -4,6 +4,7 @@ Knows: where presets are, packaged, local or on a hub. Does not know: what is in
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,18 @@ def preset_media(folder: Path, **changes: Any) -> MediaConfig:
         msg = f"{path} holds no media settings: {error}; mend or remove the file"
         raise PresetError(msg) from error
     return MediaConfig(**{**own, **changes})
+
+
+def save_preset_media(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write into a preset's folder how it reads files.
+
+    Args:
+        folder: of the preset
+        settings: media settings that differ from the defaults
+
+    Raises:
+        ValidationError: an unknown setting or a wrong value
+    """
+    MediaConfig(**settings)
+    path = folder / MEDIA_FILE
+    path.write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")

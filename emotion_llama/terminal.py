@@ -228,11 +228,13 @@ def coverage_table(groups: Iterable[CoverageGroup]) -> Table:
 class Waiting:
     """What stands on stderr while clips are read: a spinner, and a bar where there are several.
 
-    It is silent where stderr is no terminal. `pause` takes it off the screen while something else
-    is written, because stdout and stderr usually share one terminal.
+    With a ``unit`` ("clips") the bar also says how many of them a second. It is silent where stderr
+    is no terminal. `pause` takes it off the screen while something else is written, because stdout
+    and stderr usually share one terminal.
     """
 
-    def __init__(self, console: Console, words: str, total: int = 1) -> None:
+    def __init__(self, console: Console, words: str, total: int = 1, unit: str = "") -> None:
+        self.unit = unit
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", style="dim"),
@@ -243,13 +245,14 @@ class Waiting:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self.task = self.progress.add_task(words, total=total)
+        self.task = self.progress.add_task(words, total=total, rate="")
         self.expect(total)
 
     def expect(self, total: int) -> None:
         """Learn how many there are, before the first is counted."""
         if total > 1:
-            counting = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            rate = (TextColumn("{task.fields[rate]}"),) if self.unit else ()
+            counting = (BarColumn(), MofNCompleteColumn(), *rate, TimeRemainingColumn())
             self.progress.columns = (*self.progress.columns[:2], *counting)
         self.progress.update(self.task, total=total)
 
@@ -274,5 +277,8 @@ class Waiting:
     def advance(self) -> None:
         """Count one more clip and show it again."""
         self.progress.advance(self.task)
+        task = self.progress.tasks[self.task]
+        if self.unit and task.speed:
+            self.progress.update(self.task, rate=f"{task.speed:.1f} {self.unit}/s")
         if not self.progress.finished:
             self.progress.start()

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
-from emotion_llama import cli, terminal
+from emotion_llama import terminal
+from emotion_llama.cli import app
+from emotion_llama.cli.predict import FULL_ANSWERS
 from emotion_llama.labels import LabelSet
 from emotion_llama.model.checkpoint import CheckpointError, CoverageReport, VisionSizes
 from emotion_llama.predict import ClipFailure
@@ -118,7 +120,7 @@ def folder(tmp_path: Path) -> Path:
 def run(*arguments: object) -> Result:
     """Run the command line in this process."""
     environment = {"COLUMNS": "200", "NO_COLOR": "1"}
-    return CliRunner(env=environment).invoke(cli.app, [str(a) for a in arguments])
+    return CliRunner(env=environment).invoke(app, [str(a) for a in arguments])
 
 
 def make_clip(folder: Path, name: str = "smile.mp4") -> Path:
@@ -223,11 +225,11 @@ def test_csv_is_a_flat_table(stub: StubPredictor, folder: Path) -> None:
 def test_many_clips_get_one_line_each(stub: StubPredictor, tmp_path: Path) -> None:
     folder = tmp_path / ("a long name " * 12)
     folder.mkdir()
-    for number in range(cli.FULL_ANSWERS + 1):
+    for number in range(FULL_ANSWERS + 1):
         make_clip(folder, f"{number}.mp4")
     result = run("predict", folder)
     lines = result.stdout.splitlines()
-    assert len(lines) == cli.FULL_ANSWERS + 1
+    assert len(lines) == FULL_ANSWERS + 1
     assert all("happy" in line and ".mp4" in line for line in lines)
 
 
@@ -404,12 +406,13 @@ def published(tmp_path: Path) -> list[object]:
 
 
 def test_convert_shows_what_became_of_every_tensor(
-    published: list[object], monkeypatch: pytest.MonkeyPatch
+    published: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
 
     def convert(*paths: Path, **options: object) -> CoverageReport:
         asked.extend([*paths, options])
+        paths[-1].mkdir()
         report = CoverageReport()
         for layer in (0, 1):
             report.add(f"layers.{layer}.weight", f"model.{layer}.weight", (2, 3), "loaded")
@@ -426,6 +429,7 @@ def test_convert_shows_what_became_of_every_tensor(
     assert "-> model.*.weight" in result.stdout
     assert "ignored: never called" in result.stdout
     assert "2 loaded, 1 ignored" in result.stdout
+    assert (tmp_path / "out" / "media.json").is_file()
 
 
 def test_convert_places_encoders_and_says_so(
@@ -443,6 +447,7 @@ def test_convert_places_encoders_and_says_so(
 
     def convert(*paths: Path, **options: object) -> CoverageReport:
         steps.append("converted")
+        paths[-1].mkdir()
         return CoverageReport()
 
     monkeypatch.setattr("emotion_llama.encoders.placement.placed_encoders", placed_encoders)

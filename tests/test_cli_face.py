@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from emotion_llama import cli, face_report
+from emotion_llama import face_report
+from emotion_llama.cli import app
 from emotion_llama.face import read_action_units
 from emotion_llama.media import FilmWriter, stream_frames
 
@@ -21,7 +22,7 @@ SMILE = EXAMPLES / "smile.mp4"
 def run(*arguments: object) -> Result:
     """Run the command line in this process."""
     environment = {"COLUMNS": "200", "NO_COLOR": "1"}
-    return CliRunner(env=environment).invoke(cli.app, [str(a) for a in arguments])
+    return CliRunner(env=environment).invoke(app, [str(a) for a in arguments])
 
 
 def words_of(text: str) -> str:

@@ -3,9 +3,16 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
-from emotion_llama.config import MediaConfig
-from emotion_llama.preset import PresetError, find_preset, packaged_presets, preset_media
+from emotion_llama.config import PUBLISHED_MEDIA, MediaConfig
+from emotion_llama.preset import (
+    PresetError,
+    find_preset,
+    packaged_presets,
+    preset_media,
+    save_preset_media,
+)
 
 
 def test_packaged_presets_are_found_by_name():
@@ -27,3 +34,10 @@ def test_unusable_settings_name_their_file(tmp_path, content):
     (tmp_path / "media.json").write_text(content)
     with pytest.raises(PresetError, match=r"media\.json"):
         preset_media(tmp_path)
+
+
+def test_what_is_saved_is_read_again(tmp_path):
+    save_preset_media(tmp_path, PUBLISHED_MEDIA)
+    assert preset_media(tmp_path) == MediaConfig(**PUBLISHED_MEDIA)
+    with pytest.raises(ValidationError):
+        save_preset_media(tmp_path, {"frames": 3})

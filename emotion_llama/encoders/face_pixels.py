@@ -10,6 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from .transfer import to_device
+
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness (ITU-R BT.601), also Pillow's."""
 COLOUR_MEAN = (0.485, 0.456, 0.406)
@@ -45,7 +47,7 @@ def grey_crops(crops: NDArray[np.uint8], size: int, device: torch.device | str =
         grey levels from 0 to 255, [t x 1 x size x size]
     """
     check_crops(crops)
-    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).float()
+    pixels = to_device(torch.from_numpy(np.ascontiguousarray(crops)), device).float()
     grey = (pixels @ torch.tensor(LUMA, device=device))[:, None]  # [t x 1 x h x w]
     if grey.shape[2:] == (size, size):
         return grey
@@ -76,7 +78,8 @@ def colour_crops(
                 for crop in crops
             ]
         )
-    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2) / 255.0
+    pixels = to_device(torch.from_numpy(np.ascontiguousarray(crops)), device)  # [t x h x w x 3]
+    pixels = pixels.permute(0, 3, 1, 2) / 255.0
     if not normalize:
         return pixels
     mean = torch.tensor(COLOUR_MEAN, device=device)[:, None, None]

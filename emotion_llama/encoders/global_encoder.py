@@ -16,6 +16,7 @@ from transformers import Blip2VisionConfig, Blip2VisionModel
 
 from .frame_pixels import resize_frames
 from .pretrained_tower import load_tower, save_tower, square_side, tower_settings
+from .transfer import to_device
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -123,7 +124,7 @@ class EvaGlobalEncoder(nn.Module):
         pixels = resize_frames(frames, self.image_size)
         mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
         normalized = (pixels - mean[:, None, None]) / std[:, None, None]
-        return normalized.to(self.tower.embeddings.class_embedding.device)
+        return to_device(normalized, self.tower.embeddings.class_embedding.device)
 
     @torch.no_grad()
     def encode(self, frames: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .frame_pixels import resize_frames
 from .residual_block import ResidualBlock
+from .transfer import to_device
 
 
 class SceneGlobalEncoder(nn.Module, PyTorchModelHubMixin):
@@ -90,6 +91,6 @@ class SceneGlobalEncoder(nn.Module, PyTorchModelHubMixin):
             patch tokens in raster order [b x p x e] and the class token [b x e]
         """
         self.train(mode=False)
-        pixels = resize_frames(frames, self.image_size).to(self.class_embedding.device)
+        pixels = to_device(resize_frames(frames, self.image_size), self.class_embedding.device)
         patches, class_token = self(pixels)
         return patches, class_token

@@ -9,10 +9,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -74,7 +75,7 @@ class ManifestRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
 
-    path: str
+    path: str = Field(min_length=1)
     clip_id: str | None = None
 
     def to_record(self, folder: Path) -> ClipFile:
@@ -112,7 +113,7 @@ def list_clips(source: Path) -> list[ClipFile]:
     """
     if source.is_dir():
         clips = [
-            ClipFile(path.relative_to(source).as_posix(), path)
+            ClipFile(_unicode(path.relative_to(source).as_posix()), path)
             for path in sorted(walk_media(source))
         ]
         if not clips:
@@ -124,13 +125,18 @@ def list_clips(source: Path) -> list[ClipFile]:
         msg = f"{source}: found no file or folder; check the path for a typing error"
         raise ValueError(msg)
     if source.suffix.lower() not in MANIFEST_SUFFIXES:
-        return [ClipFile(source.name, source)]
+        return [ClipFile(_unicode(source.name), source)]
     clips = [_row(number, row, source) for number, row in enumerate(_read_rows(source), start=1)]
     if not clips:
         msg = f"{source} holds no row; expected at least one with a path"
         raise ValueError(msg)
     _require_own_names(clips, source)
     return clips
+
+
+def _unicode(name: str) -> str:
+    """Escape what of a file's name is no Unicode: an id is stored and written as text."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _read_rows(path: Path) -> Iterable[Mapping[str, Any]]:
@@ -141,10 +147,15 @@ def _read_rows(path: Path) -> Iterable[Mapping[str, Any]]:
 
         rows: list[Mapping[str, Any]] = parquet.read_table(path).to_pylist()
         return rows
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        msg = f"{path}: found bytes that are no UTF-8 ({error.reason}); save the table as UTF-8"
+        raise ValueError(msg) from error
     if ending == ".jsonl":
-        return [_json_row(line, path) for line in text.splitlines() if line.strip()]
-    return list(csv.DictReader(text.splitlines(), delimiter=TABLE_DELIMITERS[ending]))
+        # not splitlines: a name may hold one of the rarer line ends
+        return [_json_row(line, path) for line in text.split("\n") if line.strip()]
+    return list(csv.DictReader(StringIO(text, newline=""), delimiter=TABLE_DELIMITERS[ending]))
 
 
 def _json_row(line: str, path: Path) -> Mapping[str, Any]:

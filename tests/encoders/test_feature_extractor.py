@@ -22,6 +22,7 @@ from emotion_llama.encoders import (
     MelAudioEncoder,
     SceneGlobalEncoder,
     VideoMaeTemporalEncoder,
+    global_picture_px,
 )
 from emotion_llama.encoders.feature_extractor import load_encoder, save_encoder
 from emotion_llama.records import Clip, FaceTrack, Features
@@ -305,3 +306,18 @@ def test_autocast_computes_in_half_precision_and_gives_full(tmp_path: Path) -> N
         value, expected = getattr(features, name), getattr(exact, name)
         assert value.dtype == torch.float32
         assert 0 < (value - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_the_size_of_the_picture_is_known_without_loading_weights(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+    encoders = {
+        "mini": SceneGlobalEncoder(widths=(2, 3, 4), patch_dim=8),
+        "published": EvaGlobalEncoder(
+            Blip2VisionConfig(**sizes, num_attention_heads=2, image_size=28, patch_size=7)
+        ),
+    }
+    for name, encoder in encoders.items():
+        FeatureExtractor(global_=encoder).save_pretrained(tmp_path / name)
+        (tmp_path / name / "encoders" / "global" / "model.safetensors").unlink()
+        assert global_picture_px(tmp_path / name) == encoder.image_size
+    assert global_picture_px(tmp_path / "absent") is None

@@ -1,0 +1,53 @@
+"""Flags that several commands have, and how their values are checked.
+
+Knows: names and choices. Does not know: what a command does with them.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class FaceSource(StrEnum):
+    """Where the face encoders look."""
+
+    DETECT = "detect"
+    WHOLE_FRAME = "whole-frame"
+
+
+def key_frame_policy(policy: str | None) -> str | None:
+    """Check a key-frame policy, if one is given.
+
+    Raises:
+        typer.BadParameter: an unknown policy
+    """
+    from emotion_llama.config import parse_frame_policy
+
+    try:
+        if policy is not None:
+            parse_frame_policy(policy)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return policy
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Preset = Annotated[str, typer.Option(metavar="NAME|FOLDER|HUB-ID", help="Weights to use.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="For instance cpu, cuda, cuda:1.", show_default="a GPU if there is one"),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="float32, bfloat16 or float16.", show_default="fits the device"),
+]
+KeyFrame = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        callback=key_frame_policy,
+        help="Frame for the global encoder: first, middle, peak, or uniform:n.",
+        show_default="what the preset says, else middle",
+    ),
+]

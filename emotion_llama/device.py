@@ -1,0 +1,30 @@
+"""Which device and which number type, by name or where nobody names one.
+
+Knows: what torch offers here. Does not know: what is computed.
+"""
+
+import torch
+
+_TYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def choose_device(name: str | None) -> str:
+    """Give the named device, else a GPU if there is one."""
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(name: str | None, device: str) -> torch.dtype:
+    """Give the named type, else float32 on a CPU and float16, as published, on a GPU.
+
+    Raises:
+        ValueError: an unknown type
+    """
+    name = name or ("float32" if device == "cpu" else "float16")
+    if name not in _TYPES:
+        msg = f"dtype is {name!r}, expected one of {', '.join(_TYPES)}"
+        raise ValueError(msg)
+    return _TYPES[name]
