@@ -39,12 +39,14 @@ MOST_MOVEMENT = {JAW: 2.0}
 """Largest fitted share of a movement, where it is not 1."""
 MODEL_ERROR = {"population": 1.0 * MM, "clip": 0.5 * MM}
 """Deviation of a real movement from the table's, of each coordinate."""
+LIDS, LID_ERROR = (36, 37, 38, 39, 40, 41), 0.25 * MM
+"""Points of the lids, and the same within a clip: they move little, and err little."""
 CHIN, CHIN_ERROR = (6, 7, 8), 5.0 * MM
 """Points of the chin, and how far its height misleads: it is a smooth line without a mark, and
 face crops end there."""
 CLIP_SHIFT = 0.5 * MM
 """Deviation of the height of brows and eyes, nose, mouth as groups within a clip: misread pitch."""
-PRIOR_DEVIATION = {"population": 0.5, "clip": 0.3}
+PRIOR_DEVIATION = {"population": 0.5, "clip": 0.4}
 """Expected size of a movement as a share of the strongest: keeps noise from becoming movements."""
 
 FEWEST_FRAMES_FOR_NEUTRAL = 8
@@ -101,6 +103,8 @@ def _fit(scope: NeutralScope) -> _Fit:
         movements = movement_matrix(FITTED)
     errors = np.full((len(RIGHT_SIDE), 2), MODEL_ERROR[scope])
     errors[[RIGHT_SIDE.index(point) for point in CHIN], 1] = CHIN_ERROR
+    if scope == "clip":
+        errors[[RIGHT_SIDE.index(point) for point in LIDS]] = LID_ERROR
     covariance = covariance + np.diag(errors.reshape(-1) ** 2)
     project = np.asarray(np.linalg.solve(covariance, movements), dtype=np.float64)  # [58 x u]
     prior = np.eye(len(FITTED)) / PRIOR_DEVIATION[scope] ** 2
