@@ -222,3 +222,38 @@ def test_ray_stores_the_same(
             torch.testing.assert_close(
                 getattr(one.clip(clip.clip_id), name), getattr(other.clip(clip.clip_id), name)
             )
+
+
+def test_published_kinds_of_encoders_go_the_same_way(clips: list[ClipFile], tmp_path: Path) -> None:
+    """The encoders of the 7b preset at toy size: stored as a direct call of each gives them."""
+    from encoders.towers import mae_tower, speech_tower, videomae_tower
+
+    from emotion_llama.config import PUBLISHED_MEDIA
+    from emotion_llama.encoders import (
+        FeatureExtractor,
+        HubertAudioEncoder,
+        MaeLocalEncoder,
+        VideoMaeTemporalEncoder,
+    )
+
+    audio = HubertAudioEncoder(speech_tower())
+    local = MaeLocalEncoder(mae_tower())
+    temporal = VideoMaeTemporalEncoder(videomae_tower())
+    FeatureExtractor(audio=audio, local=local, temporal=temporal).save_pretrained(tmp_path / "toy")
+    media = MediaConfig(**PUBLISHED_MEDIA)
+    settings = ExtractSettings(tmp_path / "toy", tmp_path / "store", media)
+    assert [one.result.missing for one in extract(clips[:1], settings)] == [{}]
+    stored = FeatureStore(settings.store_dir).clip("one/clip.mp4")
+    clip = ClipReader(media).read(clips[0].path)
+    assert clip.faces is not None
+    assert clip.faces.crops.shape[1:] == (224, 224, 3)
+    assert len(clip.faces.crops) > 40, "every frame is read, not five a second"
+    assert torch.equal(stored.audio, audio.encode([clip.waveform])[0])
+    assert torch.equal(stored.local, local.encode([clip.faces.crops])[0])
+    assert torch.equal(stored.temporal, temporal.encode([clip.faces.crops])[0])
+    row = next(
+        row
+        for row in FeatureStore(settings.store_dir).rows().to_pylist()
+        if row["role"] == "temporal"
+    )
+    assert len(row["times_s"]) == 16
