@@ -54,25 +54,22 @@ def test_stored_features_are_those_of_an_answer(
             assert torch.equal(getattr(stored, name), getattr(seen, name)), name
 
 
-def test_the_kept_key_frame_gives_the_global_features(
+def test_an_answer_from_the_store_is_the_answer_from_the_file(
     clips: list[ClipFile], settings: ExtractSettings
 ) -> None:
-    from io import BytesIO
+    from emotion_llama import Predictor
 
-    import numpy as np
-    from PIL import Image
-
+    settings = replace(settings, roles=extraction.DEFAULT_ROLES)
     list(extract(clips[:1], settings))
     store = FeatureStore(settings.store_dir)
-    kept = store.key_frame("one/clip.mp4")
+    features, kept = store.clip("one/clip.mp4"), store.key_frame("one/clip.mp4")
+    assert features.patches is None
     assert kept is not None
-    picture = np.asarray(Image.open(BytesIO(kept.picture)).convert("RGB"))
-    encoder = extraction.load_extractor(settings).global_
-    assert encoder is not None
-    patches, class_token = encoder.encode([picture])
-    stored = store.clip("one/clip.mp4")
-    assert torch.equal(patches[0], stored.patches)
-    assert torch.equal(class_token[0], stored.class_token)
+    predictor = Predictor.from_pretrained("mini", device="cpu")
+    whole = predictor.extractor.with_global(features, kept.pixels())
+    stored = predictor.from_features(whole, with_reason=False)
+    assert stored.probabilities == predictor(clips[0].path, with_reason=False).probabilities
+    assert stored.missing.keys() == {"text"}
 
 
 def test_nothing_is_computed_twice_and_nothing_stale_is_served(

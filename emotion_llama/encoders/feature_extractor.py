@@ -7,7 +7,7 @@ Does not know: how a clip is read, prompts, or what becomes of the features.
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -293,6 +293,31 @@ class FeatureExtractor:
             )
             for row, clip in enumerate(clips)
         ]
+
+    @torch.no_grad()
+    def with_global(self, features: Features, key_frame: NDArray[np.uint8]) -> Features:
+        """Run the global encoder on a key frame that was kept, beside features that were stored.
+
+        Args:
+            features: of the clip, without global ones
+            key_frame: RGB, [h x w x 3]
+
+        Raises:
+            ValueError: there is no global encoder
+        """
+        if self.global_ is None:
+            msg = "found no global encoder; load a preset that has one under encoders/global"
+            raise ValueError(msg)
+        with self._autocast():
+            patches, class_token = self.global_.encode([key_frame])
+        missing = dict(features.missing)
+        missing.pop("global", None)
+        return replace(
+            features,
+            patches=self._uncast(patches)[0],
+            class_token=self._uncast(class_token)[0],
+            missing=missing,
+        )
 
     @staticmethod
     def _rows(clips: Sequence[Clip], role: Modality, encoder: object, read: Any) -> _Rows:

@@ -5,6 +5,7 @@ stored features are read and written.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 FeatureRole = Literal["audio", "global", "local", "temporal"]
@@ -207,6 +209,11 @@ class KeyFrame:
     picture: bytes
     image_format: str
     time_s: float
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Decode the picture, RGB [h x w x 3]."""
+        with Image.open(io.BytesIO(self.picture)) as picture:
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
 
 def media_hash(path: Path) -> str:
