@@ -114,6 +114,10 @@ def labelled(data_dir: Path, labels_dir: Path, name: str, split: str) -> list[Fa
     column = {"ferplus": "webp", "lfw_emotion": "jpg"}[name]
     with np.load(data_dir / "faces" / f"{name}.npz", allow_pickle=False) as file:
         data, offsets, splits = file[column], file["offset"], file["split"]
+        if name == "lfw_emotion":
+            # some pictures have their file's name for a person's, and so a split by picture
+            is_unnamed = np.char.endswith(file["identity"], ".jpg")
+            splits = np.where(is_unnamed, "unknown person", splits)
     with np.load(labels_dir / f"{name}.npz", allow_pickle=False) as file:
         rows, meshes = file["row"], file["points"]
     faces = []
