@@ -36,7 +36,9 @@ PARTED, JAW = "AU25", "AU26"
 FAR_JAW = "AU27"
 """Mouth stretch: what the jaw drops beyond the full grade of AU26."""
 MOST_MOVEMENT = {JAW: 2.0}
-"""Largest fitted share of a movement, where it is not 1."""
+LARGEST = 1.5
+"""Largest fitted share of the movements in `MOST_MOVEMENT`, and of the others: people differ, and
+what a fit may not explain by the movement itself it explains by others. Grades end at 5."""
 MODEL_ERROR = {"population": 1.0 * MM, "clip": 0.5 * MM}
 """Deviation of a real movement from the table's, of each coordinate."""
 LIDS, LID_ERROR = (36, 37, 38, 39, 40, 41), 0.25 * MM
@@ -52,8 +54,10 @@ PRIOR_DEVIATION = {"population": 0.5, "clip": 0.4}
 FEWEST_FRAMES_FOR_NEUTRAL = 8
 """Frames from which a clip can show the person's neutral face; fewer are held against many
 people's."""
-CALM_SHARE = 0.25
-"""Share of frames, the calmest, that give the neutral face."""
+CALM_SHARE, CALM_SPAN = 0.25, 0.5
+"""Most of the frames, the calmest, that give the face at rest, and how much more movement (sum of
+shares) than the calmest they may show: where a smile grows slowly, its beginning is no rest."""
+FEWEST_CALM = 3
 OWN_SHAPE = 0.25
 """Movement (share of the strongest) that the calmest frames may hold and still count as the shape
 of a face at rest: about a grade."""
@@ -134,7 +138,7 @@ def _solve(
     """
     target = differences @ fit.project  # [t x u]
     shown = np.zeros(len(FITTED)) if base is None else base
-    most = np.array([MOST_MOVEMENT.get(unit, 1.0) for unit in FITTED])
+    most = np.array([MOST_MOVEMENT.get(unit, LARGEST) for unit in FITTED])
     shares = np.zeros_like(target)
     for _ in range(200):
         largest = 0.0
@@ -178,8 +182,10 @@ def _calm_face(
     """
     shares = _shares(_fit("population"), differences)
     counted = [k for k, unit in enumerate(FITTED) if unit != "AU45"]
-    order = np.argsort(shares[:, counted].sum(axis=1), kind="stable")
-    calm = order[: max(3, round(CALM_SHARE * len(order)))]
+    total = shares[:, counted].sum(axis=1)  # [t]
+    order = np.argsort(total, kind="stable")
+    num_calm = int((total <= total[order[FEWEST_CALM - 1]] + CALM_SPAN).sum())
+    calm = order[: max(FEWEST_CALM, min(num_calm, round(CALM_SHARE * len(order))))]
     lasting = np.median(shares[calm], axis=0)  # [u]
     base = np.where(lasting > OWN_SHAPE, lasting, 0.0)
     base[FITTED.index("AU45")] = 0.0  # lids that hang are the person's own
