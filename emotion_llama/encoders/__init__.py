@@ -1,15 +1,25 @@
-"""Encoders: Clip -> Features, the four boxes of the paper's figure."""
+"""Encoders: Clip -> Features, the four boxes of the paper's figure.
 
-from .audio_encoder import HubertAudioEncoder
+The published classes are imported when they are first used: the library around them takes seconds
+to load, and the small encoders need none of it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .encoder import AudioEncoder, Encoder, FaceEncoder, GlobalEncoder, weights_hash
-from .feature_extractor import FeatureExtractor, global_picture_px
-from .global_encoder import EvaGlobalEncoder
-from .local_encoder import MaeLocalEncoder
-from .mini_audio_encoder import MelAudioEncoder
-from .mini_global_encoder import SceneGlobalEncoder
-from .mini_local_encoder import FaceLocalEncoder
-from .mini_temporal_encoder import FaceTemporalEncoder
-from .temporal_encoder import VideoMaeTemporalEncoder
+from .encoder_files import TYPES, global_picture_px, load_encoder, save_encoder
+from .feature_extractor import FeatureExtractor
+
+if TYPE_CHECKING:
+    from .audio_encoder import HubertAudioEncoder
+    from .global_encoder import EvaGlobalEncoder
+    from .local_encoder import MaeLocalEncoder
+    from .mini_audio_encoder import MelAudioEncoder
+    from .mini_global_encoder import SceneGlobalEncoder
+    from .mini_local_encoder import FaceLocalEncoder
+    from .mini_temporal_encoder import FaceTemporalEncoder
+    from .temporal_encoder import VideoMaeTemporalEncoder
 
 __all__ = [
     "AudioEncoder",
@@ -26,5 +36,17 @@ __all__ = [
     "SceneGlobalEncoder",
     "VideoMaeTemporalEncoder",
     "global_picture_px",
+    "load_encoder",
+    "save_encoder",
     "weights_hash",
 ]
+
+_HOMES = {kind.class_name: kind.module for kind in TYPES.values()}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an encoder's class from its module."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -4,7 +4,6 @@ Knows: which part of a clip each role reads, and when a modality is missing.
 Does not know: how a clip is read, prompts, or what becomes of the features.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,158 +13,18 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import Blip2VisionConfig
 
 from emotion_llama.records import Clip, Features, Modality
 
-from .audio_encoder import HubertAudioEncoder
 from .encoder import AudioEncoder, FaceEncoder, GlobalEncoder
-from .global_encoder import EvaGlobalEncoder
-from .local_encoder import MaeLocalEncoder
-from .mini_audio_encoder import MelAudioEncoder
-from .mini_global_encoder import SceneGlobalEncoder
-from .mini_local_encoder import FaceLocalEncoder
-from .mini_temporal_encoder import FaceTemporalEncoder
-from .pretrained_tower import add_to_config, square_side
-from .temporal_encoder import VideoMaeTemporalEncoder
+from .encoder_files import TYPES, load_encoder, save_encoder, type_of
 
 ROLES: tuple[Modality, ...] = ("audio", "global", "local", "temporal")
 FEWEST_CROPS_FOR_MOTION = 2
 SILENT_PEAK = 1e-4
 """A sound whose samples all stay below this (-80 dB of full scale) is digital silence: a step of 16
 bits is 3e-5, so nothing but its dither is left."""
-TYPE_KEY = "encoder_type"
-"""Key of config.json that names the encoder's class."""
-
-
-_SMALL_ENCODERS: Mapping[str, type[nn.Module]] = {
-    "mel_audio": MelAudioEncoder,
-    "face_local": FaceLocalEncoder,
-    "face_temporal": FaceTemporalEncoder,
-    "scene_global": SceneGlobalEncoder,
-}
-_PUBLISHED_ENCODERS: Mapping[str, type[Any]] = {
-    "hubert_audio": HubertAudioEncoder,
-    "mae_local": MaeLocalEncoder,
-    "videomae_temporal": VideoMaeTemporalEncoder,
-    "eva_global": EvaGlobalEncoder,
-}
-_ROLE_OF: Mapping[str, Modality] = {
-    "mel_audio": "audio",
-    "hubert_audio": "audio",
-    "face_local": "local",
-    "mae_local": "local",
-    "face_temporal": "temporal",
-    "videomae_temporal": "temporal",
-    "scene_global": "global",
-    "eva_global": "global",
-}
-
-
-def save_encoder(encoder: nn.Module, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write one encoder's config.json and model.safetensors.
-
-    Args:
-        encoder: one of this package's encoders
-        folder: made if it is not there
-        dtype: type of the stored weights; ``None`` keeps each tensor's own
-
-    Raises:
-        ValueError: the encoder's class is not known here
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for type_name, published in _PUBLISHED_ENCODERS.items():
-        if isinstance(encoder, published):
-            encoder.save_pretrained(folder, dtype)
-            add_to_config(folder, {TYPE_KEY: type_name})
-            return
-    for type_name, known in _SMALL_ENCODERS.items():
-        if type(encoder) is known:
-            config = {TYPE_KEY: type_name, **_settings(encoder)}
-            break
-    else:
-        msg = f"found a {type(encoder).__name__}; expected one of {sorted(_ROLE_OF)} to save"
-        raise ValueError(msg)
-    tensors = {
-        key: value.to(dtype or value.dtype).contiguous() if value.is_floating_point() else value
-        for key, value in encoder.state_dict().items()
-    }
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _settings(encoder: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = encoder.settings
-    return settings
-
-
-def load_encoder(
-    folder: Path, device: str | torch.device | None = None, dtype: torch.dtype | None = None
-) -> nn.Module:
-    """Load one encoder; every tensor must be there, and nothing else.
-
-    Args:
-        folder: holds config.json and model.safetensors
-        device: where to put it; ``None`` is the CPU
-        dtype: type of the weights in memory; ``None`` is fp32 whatever the file stores
-
-    Raises:
-        ValueError: an unknown type, or a missing, unexpected or misshapen tensor
-        FileNotFoundError: a file is not there
-    """
-    config = json.loads((folder / "config.json").read_text())
-    type_name = config.pop(TYPE_KEY, None)
-    if type_name in _PUBLISHED_ENCODERS:
-        published: nn.Module = _PUBLISHED_ENCODERS[type_name].from_pretrained(
-            folder, dtype or torch.float32, device, local_files_only=True
-        )
-        return published
-    if type_name not in _SMALL_ENCODERS:
-        msg = (
-            f"{folder / 'config.json'} has {TYPE_KEY} {type_name!r}; "
-            f"expected one of {sorted(_ROLE_OF)}"
-        )
-        raise ValueError(msg)
-    encoder = _SMALL_ENCODERS[type_name](**config)
-    _load_tensors(encoder, folder / "model.safetensors")
-    encoder.train(mode=False).requires_grad_(False)
-    return encoder.to(device=device or "cpu", dtype=dtype or torch.float32)
-
-
-def _load_tensors(encoder: nn.Module, path: Path) -> None:
-    found, expected = load_file(path), encoder.state_dict()
-    wrong_shape = [
-        f"{key} {list(found[key].shape)} instead of {list(expected[key].shape)}"
-        for key in sorted(found.keys() & expected.keys())
-        if found[key].shape != expected[key].shape
-    ]
-    faults = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - expected.keys()),
-        "wrong shape": wrong_shape,
-    }
-    if any(faults.values()):
-        named = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in faults.items() if keys)
-        msg = f"{path} does not fit {type(encoder).__name__}: {named}; use the file saved with it"
-        raise ValueError(msg)
-    encoder.load_state_dict(found)
-
-
-def global_picture_px(folder: str | Path) -> int | None:
-    """Give the side of the picture that the global encoder of a preset reads, without loading it.
-
-    Args:
-        folder: a preset's folder; without a global encoder the answer is ``None``
-    """
-    encoder_dir = Path(folder) / "encoders" / "global"
-    if not (encoder_dir / "config.json").exists():
-        return None
-    type_name = json.loads((encoder_dir / "config.json").read_text()).get(TYPE_KEY)
-    if type_name == "scene_global":
-        return SceneGlobalEncoder.image_size
-    return square_side(Blip2VisionConfig.from_pretrained(encoder_dir).image_size)
 
 
 @dataclass(frozen=True)
@@ -233,9 +92,10 @@ class FeatureExtractor:
             raise FileNotFoundError(msg)
         loaded: dict[str, Any] = {}
         for role in (role for role in present if role in roles):
-            type_name = json.loads((encoders_dir / role / "config.json").read_text()).get(TYPE_KEY)
-            if _ROLE_OF.get(type_name, role) != role:
-                msg = f"{encoders_dir / role} holds {type_name!r}, a {_ROLE_OF[type_name]} encoder"
+            type_name = type_of(encoders_dir / role)
+            if type_name in TYPES and TYPES[type_name].role != role:
+                found = f"{type_name!r}, a {TYPES[type_name].role} encoder"
+                msg = f"{encoders_dir / role} holds {found}; move it to the folder of its role"
                 raise ValueError(msg)
             argument = "global_" if role == "global" else role
             loaded[argument] = load_encoder(encoders_dir / role, device, dtype)

@@ -15,7 +15,7 @@ from torch import nn
 from emotion_llama.records import Modality
 
 from .audio_encoder import HubertAudioEncoder
-from .feature_extractor import save_encoder
+from .encoder_files import save_encoder
 from .local_encoder import MaeLocalEncoder
 from .temporal_encoder import VideoMaeTemporalEncoder
 

@@ -24,7 +24,7 @@ from emotion_llama.encoders import (
     VideoMaeTemporalEncoder,
     global_picture_px,
 )
-from emotion_llama.encoders.feature_extractor import load_encoder, save_encoder
+from emotion_llama.encoders.encoder_files import load_encoder, save_encoder
 from emotion_llama.records import Clip, FaceTrack, Features
 
 TENSORS = ("patches", "class_token", "local", "temporal", "audio")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from training_loop import Batch, Schedule, cross_entropy
 
-from emotion_llama.encoders.feature_extractor import save_encoder
+from emotion_llama.encoders import save_encoder
 from emotion_llama.encoders.mini_audio_encoder import (
     SEGMENT_FRAMES,
     MelAudioEncoder,

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from training_loop import Batch, Schedule, cross_entropy
 
+from emotion_llama.encoders import save_encoder
 from emotion_llama.encoders.face_pixels import LUMA
-from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.encoders.mini_global_encoder import SceneGlobalEncoder
 from emotion_llama.labels import MINI
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from training_loop import Batch, Schedule, cross_entropy
 
-from emotion_llama.encoders.feature_extractor import save_encoder
+from emotion_llama.encoders import save_encoder
 from emotion_llama.encoders.mini_local_encoder import CROP_SIZE, FaceLocalEncoder
 from emotion_llama.labels import MINI
 

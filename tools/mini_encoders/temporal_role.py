@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from training_loop import Batch, Schedule, cross_entropy
 
+from emotion_llama.encoders import save_encoder
 from emotion_llama.encoders.crop_choice import NUM_CROPS
-from emotion_llama.encoders.feature_extractor import save_encoder
 from emotion_llama.encoders.mini_temporal_encoder import CROP_SIZE, FaceTemporalEncoder
 from emotion_llama.labels import MINI
 
