@@ -24,26 +24,11 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from transformers import (
-    Blip2VisionConfig,
-    HubertConfig,
-    HubertModel,
-    VideoMAEConfig,
-    VideoMAEModel,
-    ViTMAEConfig,
-    ViTMAEModel,
-)
 
 from emotion_llama.bulk import run_bulk
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
-from emotion_llama.encoders import (
-    EvaGlobalEncoder,
-    FeatureExtractor,
-    HubertAudioEncoder,
-    MaeLocalEncoder,
-    VideoMaeTemporalEncoder,
-)
+from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.extract import ExtractSettings, extract, load_extractor
 from emotion_llama.media.manifest import ClipFile, list_clips
 from emotion_llama.preset import find_preset
@@ -110,6 +95,22 @@ def _write(path: Path, frames: list[Any], waveform: Any, rate: float, number: in
 
 def save_random_preset(folder: Path, sizes: dict[str, int], mlp: dict[str, int]) -> None:
     """Save the published kinds of encoders with random weights, the global one left out."""
+    # imported here: processes that are started load this file too, and need none of it for mini
+    from transformers import (
+        HubertConfig,
+        HubertModel,
+        VideoMAEConfig,
+        VideoMAEModel,
+        ViTMAEConfig,
+        ViTMAEModel,
+    )
+
+    from emotion_llama.encoders import (
+        HubertAudioEncoder,
+        MaeLocalEncoder,
+        VideoMaeTemporalEncoder,
+    )
+
     torch.manual_seed(0)
     hubert = HubertConfig(
         **sizes, **mlp, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True
@@ -253,6 +254,10 @@ def measure_gpu(folder: Path, count: int) -> None:
     clips = make_clips(folder / "clips", count)
     preset = folder / "full"
     save_random_preset(preset, FULL, FULL_MLP)
+    from transformers import Blip2VisionConfig
+
+    from emotion_llama.encoders import EvaGlobalEncoder
+
     eva = EvaGlobalEncoder(Blip2VisionConfig(image_size=448, num_hidden_layers=39))
     FeatureExtractor(global_=eva).save_pretrained(preset)
     settings = ExtractSettings(

@@ -92,7 +92,7 @@ class FeatureExtractor:
             raise FileNotFoundError(msg)
         loaded: dict[str, Any] = {}
         for role in (role for role in present if role in roles):
-            type_name = type_of(encoders_dir / role)
+            type_name = type_of(encoders_dir / role) or ""
             if type_name in TYPES and TYPES[type_name].role != role:
                 found = f"{type_name!r}, a {TYPES[type_name].role} encoder"
                 msg = f"{encoders_dir / role} holds {found}; move it to the folder of its role"
