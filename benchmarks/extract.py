@@ -118,7 +118,9 @@ def save_random_preset(folder: Path, sizes: dict[str, int], mlp: dict[str, int])
     FeatureExtractor(
         audio=HubertAudioEncoder(HubertModel(hubert)),
         local=MaeLocalEncoder(ViTMAEModel(ViTMAEConfig(**sizes, **mlp))),
-        temporal=VideoMaeTemporalEncoder(VideoMAEModel(VideoMAEConfig(**sizes, **mlp))),
+        temporal=VideoMaeTemporalEncoder(
+            VideoMAEModel(VideoMAEConfig(**sizes, **mlp, use_mean_pooling=False))
+        ),
     ).save_pretrained(folder)
 
 
