@@ -61,6 +61,9 @@ class ExtractSettings:
     device: str = "cpu"
     dtype: torch.dtype | None = None
     """type of the weights in memory and of the stored features; ``None`` is fp32"""
+    autocast_dtype: torch.dtype | None = None
+    """type of matrix products where it is not that of the weights; part of what features depend on
+    """
     trust_names: bool = False
     """skip clips that are stored under their name with the same size, without reading them"""
 
@@ -116,6 +119,8 @@ def identities(
     for role in settings.roles:
         encoder = encoders[role]
         depends = {"input": input_settings(role, reader), "encoder": encoder.settings}
+        if settings.autocast_dtype is not None:
+            depends["autocast"] = {"dtype": str(settings.autocast_dtype)}
         named.append(
             EncoderIdentity(
                 role, encoder.name, encoder.version, weights_hash(encoder), settings_hash(depends)
@@ -506,6 +511,7 @@ def load_extractor(settings: ExtractSettings) -> FeatureExtractor:
         device=settings.device,
         dtype=settings.dtype,
         roles=settings.roles,
+        autocast_dtype=settings.autocast_dtype,
     )
 
 

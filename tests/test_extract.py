@@ -193,6 +193,20 @@ def test_readers_and_encoder_apart_store_the_same(
             )
 
 
+def test_another_type_of_matrix_products_is_another_feature(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    settings = replace(settings, roles=("local",), keep_key_frame=False)
+    list(extract(clips[:1], settings))
+    cast = replace(settings, autocast_dtype=torch.bfloat16, store_dir=settings.store_dir / "cast")
+    list(extract(clips[:1], cast))
+    one, other = (FeatureStore(s.store_dir).clip("one/clip.mp4").local for s in (settings, cast))
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(one, other, rtol=0.1, atol=0.1)
+    again = replace(cast, store_dir=settings.store_dir)
+    assert not next(iter(extract(clips[:1], again))).result.reused, "it is a miss, not served"
+
+
 @pytest.mark.slow
 def test_ray_stores_the_same(
     clips: list[ClipFile], settings: ExtractSettings, tmp_path: Path

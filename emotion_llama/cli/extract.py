@@ -30,6 +30,8 @@ from emotion_llama.cli.output import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from emotion_llama.extract import Extracted, ExtractSettings
     from emotion_llama.feature_store.stored_feature import FeatureRole
     from emotion_llama.media.manifest import ClipFile
@@ -110,6 +112,14 @@ def extract(
     ] = False,
     device: Device = None,
     dtype: Dtype = None,
+    autocast: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Type of matrix products, for instance bfloat16, where the weights keep theirs.",
+            show_default="the type of the weights",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, metavar="N", help="Clips that a GPU encodes together.")
     ] = 8,
@@ -186,6 +196,8 @@ def extract(
         settings = extraction_settings(
             preset, store, roles, device, dtype, resume, media_changes(key_frame, face_source)
         )
+        if autocast is not None:
+            settings = replace(settings, autocast_dtype=named_dtype(autocast))
         store.mkdir(parents=True, exist_ok=True)
         (store / ERRORS_FILE).unlink(missing_ok=True)
     if workers is None:
@@ -265,6 +277,17 @@ def extraction_settings(
         dtype=choose_dtype(dtype, device),
         trust_names=resume,
     )
+
+
+def named_dtype(name: str) -> "torch.dtype":
+    """Read the name of a number type.
+
+    Raises:
+        ValueError: an unknown type
+    """
+    from emotion_llama.device import choose_dtype
+
+    return choose_dtype(name, "cpu")
 
 
 def quiet_loading() -> None:

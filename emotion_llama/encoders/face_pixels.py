@@ -48,7 +48,8 @@ def grey_crops(crops: NDArray[np.uint8], size: int, device: torch.device | str =
     """
     check_crops(crops)
     pixels = to_device(torch.from_numpy(np.ascontiguousarray(crops)), device).float()
-    grey = (pixels @ torch.tensor(LUMA, device=device))[:, None]  # [t x 1 x h x w]
+    weights = torch.tensor(LUMA, device=device)
+    grey = (pixels * weights).sum(dim=-1)[:, None]  # [t x 1 x h x w]; no product to be autocast
     if grey.shape[2:] == (size, size):
         return grey
     return functional.interpolate(

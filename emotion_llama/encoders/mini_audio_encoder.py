@@ -213,8 +213,10 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
             return_complex=True,
         )
         power = spectrum.real.square() + spectrum.imag.square()
-        # no buffer: a cast of the module to half precision must not round the filters
-        return torch.matmul(mel_filters().to(power.device), power).clamp(min=1e-10).log()
+        # no buffer: a cast of the module to half precision must not round the filters; nor may
+        # autocast, and energies need the range
+        with torch.autocast(power.device.type, enabled=False):
+            return torch.matmul(mel_filters().to(power.device), power).clamp(min=1e-10).log()
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Embed segments.
