@@ -89,6 +89,8 @@ class Prepared:
 
     media: Media
     clip: Clip
+    wanted: tuple[EncoderIdentity, ...]
+    """what is not stored yet"""
     wall_s: dict[str, float] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
 
@@ -378,16 +380,16 @@ class ClipExtractor:
             raise ValueError(msg)
         if self._settings.trust_names and self._is_known(row):
             return Extracted(True, {}, (), wall_s, cpu_s)
+        before = row.path.stat()
         with _timed("hash", wall_s, cpu_s):
             media = Media.read(row.path)
             # a name need not be Unicode, what is stored has to be
             source = media.source.encode("utf-8", "backslashreplace").decode("utf-8")
             media = replace(media, clip_id=row.clip_id, source=source)
         with _timed("store", wall_s, cpu_s), _full_disk_stops():
-            stored = [self._writer.reuse(media, identity) for identity in self.named]
-        if all(stored):
+            wanted = tuple(one for one in self.named if not self._writer.reuse(media, one))
+        if not wanted:
             return Extracted(True, {}, (), wall_s, cpu_s)
-        before = row.path.stat()
         with _timed("read", wall_s, cpu_s):
             clip = self._reader.decode(row.path)
         with _timed("face", wall_s, cpu_s):
@@ -397,7 +399,7 @@ class ClipExtractor:
             msg = f"{row.path} changed while it was read; wait until it is complete, run again"
             raise ChangedWhileReadError(msg)
         # the frames have served: what goes on are crops, sound and one picture
-        return Prepared(media, replace(clip, frames=None), wall_s, cpu_s)
+        return Prepared(media, replace(clip, frames=None), wanted, wall_s, cpu_s)
 
     def finish(self, group: Sequence[Prepared]) -> list[Extracted]:
         """Encode and store clips that were read.
@@ -408,15 +410,18 @@ class ClipExtractor:
         assert self._extractor is not None, "made without encoders"
         shared_wall: dict[str, float] = {}
         shared_cpu: dict[str, float] = {}
+        roles = {identity.role for prepared in group for identity in prepared.wanted}
         with _timed("encode", shared_wall, shared_cpu):
-            features = self._extractor.extract_batch([prepared.clip for prepared in group])
+            clips = [prepared.clip for prepared in group]
+            features = self._extractor.only(roles).extract_batch(clips)
         results = []
         for prepared, values in zip(group, features, strict=True):
             wall_s = prepared.wall_s | {"encode": shared_wall["encode"] / len(group)}
             cpu_s = prepared.cpu_s | {"encode": shared_cpu["encode"] / len(group)}
             with _timed("store", wall_s, cpu_s), _full_disk_stops():
                 self._store(prepared, values)
-            missing = {str(m): why for m, why in values.missing.items() if m in self._roles}
+            asked = {identity.role for identity in prepared.wanted}
+            missing = {str(m): why for m, why in values.missing.items() if m in asked}
             results.append(Extracted(False, missing, values.approximate, wall_s, cpu_s))
         return results
 
@@ -429,16 +434,12 @@ class ClipExtractor:
         with _full_disk_stops():
             self._writer.flush()
 
-    @property
-    def _roles(self) -> tuple[str, ...]:
-        return tuple(identity.role for identity in self.named)
-
     def _is_known(self, row: ClipFile) -> bool:
         """Tell whether a clip of this name and size is stored with everything asked for."""
         return self._writer.knows(row.clip_id, row.path.stat().st_size, self.named)
 
     def _store(self, prepared: Prepared, values: Features) -> None:
-        for identity in self.named:
+        for identity in prepared.wanted:
             if identity.role == "key_frame":
                 self._store_key_frame(prepared, identity)
             else:

@@ -90,6 +90,21 @@ def test_nothing_is_computed_twice_and_nothing_stale_is_served(
     assert torch.equal(store.clip("one/clip.mp4").audio, store.clip("two/clip.mp4").audio)
 
 
+def test_a_role_that_is_added_later_is_all_that_is_computed(
+    clips: list[ClipFile], settings: ExtractSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emotion_llama.encoders import FaceLocalEncoder, MelAudioEncoder
+
+    first = replace(settings, roles=("local",))
+    list(extract(clips[:1], first))
+    monkeypatch.setattr(FaceLocalEncoder, "encode", None)
+    more = replace(settings, roles=("local", "audio"))
+    assert next(iter(extract(clips[:1], more))).error is None
+    monkeypatch.setattr(MelAudioEncoder, "encode", None)
+    assert next(iter(extract(clips[:1], more))).result.reused
+    assert FeatureStore(settings.store_dir).clip("one/clip.mp4").present == ("local", "audio")
+
+
 def test_only_what_a_role_reads_decides_whether_it_is_computed_again() -> None:
     base = MediaConfig()
 

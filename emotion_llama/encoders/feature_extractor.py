@@ -4,7 +4,7 @@ Knows: which part of a clip each role reads, and when a modality is missing.
 Does not know: how a clip is read, prompts, or what becomes of the features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,6 +116,16 @@ class FeatureExtractor:
                     msg = f"the {role} encoder is a {type(encoder).__name__}, no torch module"
                     raise ValueError(msg)
                 save_encoder(encoder, Path(folder) / "encoders" / role, dtype)
+
+    def only(self, roles: Collection[str]) -> "FeatureExtractor":
+        """Give the same encoders without those of other roles."""
+        return FeatureExtractor(
+            audio=self.audio if "audio" in roles else None,
+            global_=self.global_ if "global" in roles else None,
+            local=self.local if "local" in roles else None,
+            temporal=self.temporal if "temporal" in roles else None,
+            autocast_dtype=self.autocast_dtype,
+        )
 
     def extract(self, clip: Clip) -> Features:
         """Encode one clip."""
