@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from face import planted
 
-from emotion_llama.face import measure_action_units, peak_frame, track_faces, whole_frame_track
+from emotion_llama.face import (
+    action_units,
+    align_face,
+    measure_action_units,
+    peak_frame,
+    track_faces,
+    whole_frame_track,
+)
+from emotion_llama.face.brow_reading import read_brows as read
 from emotion_llama.records import ActionUnitTable
 
 PLANTED = [
@@ -64,6 +72,20 @@ def test_a_still_is_held_against_many_people(still):
     table = measure_action_units(still)
     assert table.scope == "population"
     assert table.intensity["AU12"][0] > 2, "the portrait smiles"
+
+
+def test_brows_of_a_whole_frame_are_read_on_the_aligned_crop(landmarker, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        action_units, "read_brows", lambda crops: given.append(crops) or read(crops)
+    )
+    face = planted.load("collins").pixels[60:360, 60:340]
+    track = whole_frame_track(np.stack([face]), np.zeros(1), 140, landmarker)
+    table = measure_action_units(track)
+    assert table.scope == "population"
+    wanted = align_face(face, track.points[0], 140).astype(float)
+    assert np.abs(given[0][0] - wanted).mean() < 5
+    assert np.abs(track.crops[0] - wanted).mean() > 15, "the whole frame is framed otherwise"
 
 
 def test_what_cannot_be_measured_has_no_value(still):
