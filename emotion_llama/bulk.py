@@ -93,6 +93,25 @@ def num_usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def attempt(worker: Worker[Any, Result], row: Row, given: Any) -> Done[Row, Result]:
+    """Let a worker do its work for a row; what goes wrong is that row's failure.
+
+    Args:
+        worker: who works
+        row: what is told of
+        given: what the worker is given: the row, or what an earlier stage made of it
+
+    Raises:
+        StopRunError: as the worker raised it
+    """
+    try:
+        return Done(row, worker.run(given), None)
+    except StopRunError:
+        raise
+    except Exception as error:
+        return Done(row, None, describe(error))
+
+
 def describe(error: BaseException) -> str:
     """Put an error in one line, with its type where the message is not meant for users."""
     words = " ".join(str(error).split()) or type(error).__name__
@@ -106,12 +125,7 @@ def _run_here(
     worker = make_worker()
     try:
         for count, row in enumerate(rows, start=1):
-            try:
-                done = Done(row, worker.run(row), None)
-            except StopRunError:
-                raise
-            except Exception as error:
-                done = Done(row, None, describe(error))
+            done = attempt(worker, row, row)
             if count % SAVE_EVERY == 0:
                 worker.save()
             yield done
@@ -301,14 +315,8 @@ def _work(pipe: Connection, make_worker: Callable[[], Worker[Any, Any]], num_thr
     try:
         while (order := _next_order(pipe)) is not None:
             number, row = order
-            result, error = None, None
-            try:
-                result = worker.run(row)
-            except StopRunError:
-                raise
-            except Exception as fault:
-                error = describe(fault)
-            pipe.send(("done", (number, result, error)))
+            done = attempt(worker, row, row)
+            pipe.send(("done", (number, done.result, done.error)))
             count += 1
             if count % SAVE_EVERY == 0:
                 worker.save()

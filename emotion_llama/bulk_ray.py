@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emotion_llama.bulk import Done, StopRunError, Worker, describe
+from emotion_llama.bulk import Done, StopRunError, Worker, attempt
 
 ROWS_A_BATCH = 16
 """Rows that one actor is handed at once; it saves after each batch."""
@@ -47,11 +47,9 @@ class _Actor:
         if isinstance(item, StopRunError) or item.error is not None:
             return item
         try:
-            return Done(item.row, self._worker.run(item.result), None)
+            return attempt(self._worker, item.row, item.result)
         except StopRunError as stop:
             return stop
-        except Exception as error:
-            return Done(item.row, None, describe(error))
 
 
 def run_on_ray(stages: Sequence[Stage], rows: Iterable[Any]) -> Iterator[Done[Any, Any]]:

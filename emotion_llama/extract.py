@@ -31,11 +31,10 @@ from emotion_llama.feature_store import (
     StoreFullError,
     settings_hash,
 )
-from emotion_llama.feature_store.stored_feature import FeatureRole
 from emotion_llama.media.manifest import ClipFile
-from emotion_llama.records import Clip, Features
+from emotion_llama.records import Clip, EncoderRole, Features
 
-DEFAULT_ROLES: tuple[FeatureRole, ...] = ("audio", "local", "temporal")
+DEFAULT_ROLES: tuple[EncoderRole, ...] = ("audio", "local", "temporal")
 """What is stored unless more is asked for: the patches of the published global encoder are 5.8 MB a
 clip in fp32, so the picture that it reads is kept in their place, and it runs when it is needed."""
 
@@ -56,7 +55,7 @@ class ExtractSettings:
     """folder with ``encoders``"""
     store_dir: Path
     media: MediaConfig
-    roles: tuple[FeatureRole, ...] = DEFAULT_ROLES
+    roles: tuple[EncoderRole, ...] = DEFAULT_ROLES
     keep_key_frame: bool = True
     device: str = "cpu"
     dtype: torch.dtype | None = None
@@ -135,7 +134,7 @@ def identities(
     return tuple(named)
 
 
-def input_settings(role: FeatureRole, reader: ClipReader) -> Mapping[str, Any]:
+def input_settings(role: EncoderRole, reader: ClipReader) -> Mapping[str, Any]:
     """Give the settings of reading that decide what an encoder is given."""
     media = reader.media
     policy = parse_frame_policy(media.key_frame)
@@ -175,7 +174,11 @@ def extract(
     """
     extractor = load_extractor(settings)
     named = identities(extractor, ClipReader(settings.media), settings)
-    if settings.device == "cpu" or num_workers == 0:
+    if num_workers == 0:
+        here = partial(ClipExtractor, settings, named, extractor=extractor)
+        yield from run_bulk(here, clips, num_workers)
+        return
+    if settings.device == "cpu":
         del extractor  # every process has its own
         make = partial(ClipExtractor, settings, named)
         yield from run_bulk(make, clips, num_workers, row_limit_s=clip_limit_s)
@@ -446,7 +449,7 @@ class ClipExtractor:
                 self._store_feature(prepared, values, identity, identity.role)
 
     def _store_feature(
-        self, prepared: Prepared, values: Features, identity: EncoderIdentity, role: FeatureRole
+        self, prepared: Prepared, values: Features, identity: EncoderIdentity, role: EncoderRole
     ) -> None:
         tensors = tensors_of(values, role)
         times_s, coverage = self._seen(prepared.clip, role)
@@ -476,7 +479,7 @@ class ClipExtractor:
         square(clip.key_frame, self._picture_px).save(picture, "PNG")
         self._writer.add_key_frame(prepared.media, identity, picture.getvalue(), clip.key_frame_s)
 
-    def _seen(self, clip: Clip, role: FeatureRole) -> tuple[tuple[float, ...], float | None]:
+    def _seen(self, clip: Clip, role: EncoderRole) -> tuple[tuple[float, ...], float | None]:
         """Give the times of the frames that a role read, and the share that showed the face."""
         assert self._extractor is not None
         if role == "audio":
@@ -490,7 +493,7 @@ class ClipExtractor:
         return tuple(np.unique(clip.faces.times_s[places]).tolist()), clip.faces.coverage
 
 
-def tensors_of(values: Features, role: FeatureRole) -> Mapping[str, torch.Tensor] | None:
+def tensors_of(values: Features, role: EncoderRole) -> Mapping[str, torch.Tensor] | None:
     """Give the tensors of one role, named as the store names them; ``None`` where it is missing."""
     if role == "global":
         if values.patches is None or values.class_token is None:

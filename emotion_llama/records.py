@@ -20,6 +20,11 @@ Modality = Literal["global", "local", "temporal", "audio", "text"]
 
 MODALITIES: tuple[Modality, ...] = ("global", "local", "temporal", "audio", "text")
 
+EncoderRole = Literal["audio", "global", "local", "temporal"]
+
+ENCODER_ROLES: tuple[EncoderRole, ...] = ("audio", "global", "local", "temporal")
+"""The modalities that an encoder reads, in the order in which they are loaded and listed."""
+
 Task = Literal["emotion", "reason"]
 """What is asked: name the emotion, or explain it."""
 

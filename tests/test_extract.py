@@ -37,6 +37,18 @@ def settings(tmp_path: Path) -> ExtractSettings:
     return ExtractSettings(find_preset("mini"), tmp_path / "store", MediaConfig(), roles=ALL)
 
 
+TENSORS = ("audio", "local", "temporal", "patches", "class_token")
+
+
+def assert_same(one: FeatureStore, other: FeatureStore, clips: list[ClipFile]) -> None:
+    """Compare all tensors of some clips of two stores."""
+    for clip in clips:
+        for name in TENSORS:
+            torch.testing.assert_close(
+                getattr(one.clip(clip.clip_id), name), getattr(other.clip(clip.clip_id), name)
+            )
+
+
 def test_stored_features_are_those_of_an_answer(
     clips: list[ClipFile], settings: ExtractSettings
 ) -> None:
@@ -50,7 +62,7 @@ def test_stored_features_are_those_of_an_answer(
     for clip in clips[:2]:
         stored, seen = store.clip(clip.clip_id), predictor.embeddings(clip.path)
         assert stored.present == seen.present == ALL[1:] + ALL[:1]
-        for name in ("audio", "local", "temporal", "patches", "class_token"):
+        for name in TENSORS:
             assert torch.equal(getattr(stored, name), getattr(seen, name)), name
 
 
@@ -201,11 +213,7 @@ def test_readers_and_encoder_apart_store_the_same(
     assert sorted(done) == sorted(clip.clip_id for clip in clips)
     assert done["two/text.mp4"].error
     one, other = FeatureStore(settings.store_dir), FeatureStore(apart.store_dir)
-    for clip in clips[:2]:
-        for name in ("audio", "local", "temporal", "patches", "class_token"):
-            torch.testing.assert_close(
-                getattr(one.clip(clip.clip_id), name), getattr(other.clip(clip.clip_id), name)
-            )
+    assert_same(one, other, clips[:2])
 
 
 def test_another_type_of_matrix_products_is_another_feature(
@@ -243,11 +251,7 @@ def test_ray_stores_the_same(
     finally:
         ray.shutdown()
     one, other = FeatureStore(settings.store_dir), FeatureStore(elsewhere.store_dir)
-    for clip in clips[:2]:
-        for name in ("audio", "local", "temporal", "patches", "class_token"):
-            torch.testing.assert_close(
-                getattr(one.clip(clip.clip_id), name), getattr(other.clip(clip.clip_id), name)
-            )
+    assert_same(one, other, clips[:2])
 
 
 def test_published_kinds_of_encoders_go_the_same_way(clips: list[ClipFile], tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ not know: how each is taken; nothing is chosen by what it finds.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import time
@@ -20,6 +19,7 @@ from face_measures import detection, identities, planted_motions, points, units
 from face_measures.figures import Table, markdown
 from face_measures.sources import Sources
 
+from emotion_llama.face.networks import short_hash
 from emotion_llama.face.shape import PACKAGED_DIR
 
 Measure = Callable[[Sources], list[Table]]
@@ -37,10 +37,7 @@ MEASURES: Mapping[str, Measure] = {
 
 def weights_in_use() -> dict[str, str]:
     """Give the beginning of the SHA-256 of every packaged file of numbers."""
-    return {
-        path.stem: hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in sorted(PACKAGED_DIR.glob("*.safetensors"))
-    }
+    return {path.stem: short_hash(path) for path in sorted(PACKAGED_DIR.glob("*.safetensors"))}
 
 
 def record(tables: list[Table]) -> dict[str, Any]:

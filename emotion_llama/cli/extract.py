@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     import torch
 
     from emotion_llama.extract import Extracted, ExtractSettings
-    from emotion_llama.feature_store.stored_feature import FeatureRole
     from emotion_llama.media.manifest import ClipFile
-    from emotion_llama.records import Features
+    from emotion_llama.records import EncoderRole, Features
 
     Results = Generator[Done[ClipFile, Extracted], None, None]
 
@@ -218,24 +217,24 @@ def extract(
             raise typer.Exit(FAILED)
 
 
-def encoder_roles(encoders: str | None) -> "tuple[FeatureRole, ...]":
+def encoder_roles(encoders: str | None) -> "tuple[EncoderRole, ...]":
     """Read ``--encoders``.
 
     Raises:
         typer.BadParameter: it names something else, or nothing
     """
     from emotion_llama.extract import DEFAULT_ROLES
-    from emotion_llama.feature_store.stored_feature import FEATURE_ROLES
+    from emotion_llama.records import ENCODER_ROLES
 
     if encoders is None:
         return DEFAULT_ROLES
     names = [name.strip().lower() for name in encoders.split(",") if name.strip()]
-    unknown = [name for name in names if name not in FEATURE_ROLES]
+    unknown = [name for name in names if name not in ENCODER_ROLES]
     if unknown or not names:
         found = ", ".join(map(repr, unknown)) or "none"
-        msg = f"found {found}; choose of {', '.join(FEATURE_ROLES)}"
+        msg = f"found {found}; choose of {', '.join(ENCODER_ROLES)}"
         raise typer.BadParameter(msg, param_hint="--encoders")
-    return tuple(role for role in FEATURE_ROLES if role in names)
+    return tuple(role for role in ENCODER_ROLES if role in names)
 
 
 def media_changes(key_frame: str | None, face_source: FaceSource | None) -> dict[str, Any]:
@@ -247,7 +246,7 @@ def media_changes(key_frame: str | None, face_source: FaceSource | None) -> dict
 def extraction_settings(
     preset: str,
     store: Path,
-    roles: "tuple[FeatureRole, ...]",
+    roles: "tuple[EncoderRole, ...]",
     device: str | None,
     dtype: str | None,
     resume: bool,
@@ -481,7 +480,7 @@ class _ClipsOfRun:
 
 
 def check_published(
-    clips: "Sequence[ClipFile]", roles: "Sequence[FeatureRole]", output: Path, overwrite: bool
+    clips: "Sequence[ClipFile]", roles: "Sequence[EncoderRole]", output: Path, overwrite: bool
 ) -> None:
     """Refuse a layout that could not be written, before anything is computed.
 
@@ -531,13 +530,13 @@ def write_published(
 
 
 def export_roles(
-    clips: _ClipsOfRun, roles: "Sequence[FeatureRole]", output: Path, overwrite: bool
-) -> "dict[FeatureRole, int]":
+    clips: _ClipsOfRun, roles: "Sequence[EncoderRole]", output: Path, overwrite: bool
+) -> "dict[EncoderRole, int]":
     """Write each role by itself: encoders of other presets have widths of their own."""
     from emotion_llama.feature_store import export_published
     from emotion_llama.feature_store.published_layout import PUBLISHED_NAMES, PUBLISHED_WIDTH
 
-    written: dict[FeatureRole, int] = {}
+    written: dict[EncoderRole, int] = {}
     for role, folder in PUBLISHED_NAMES.items():
         if role in roles:
             values = (getattr(clips.clip(name), role) for name in clips.names)

@@ -16,6 +16,8 @@ from torch import nn
 
 from emotion_llama.records import Modality
 
+from .frame_pixels import square_side
+
 TYPE_KEY = "encoder_type"
 """Key of config.json that names the encoder's class."""
 
@@ -50,6 +52,12 @@ def type_of(folder: Path) -> str | None:
     return name
 
 
+def published_class(role: Modality) -> Any:
+    """Give the class of a role's published encoder."""
+    kinds = (kind for kind in TYPES.values() if kind.is_published and kind.role == role)
+    return _class_of(next(kinds))
+
+
 def _class_of(kind: EncoderType) -> Any:
     return getattr(import_module(f"{__package__}.{kind.module}"), kind.class_name)
 
@@ -75,8 +83,7 @@ def save_encoder(encoder: nn.Module, folder: Path, dtype: torch.dtype | None = N
     saved: Any = encoder
     if TYPES[type_name].is_published:
         saved.save_pretrained(folder, dtype)
-        path = folder / "config.json"
-        config = {**json.loads(path.read_text()), TYPE_KEY: type_name}
+        add_to_config(folder, {TYPE_KEY: type_name})
     else:
         tensors = {
             key: value.to(dtype or value.dtype).contiguous() if value.is_floating_point() else value
@@ -84,7 +91,14 @@ def save_encoder(encoder: nn.Module, folder: Path, dtype: torch.dtype | None = N
         }
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
         config = {TYPE_KEY: type_name, **saved.settings}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def add_to_config(folder: str | Path, entries: Mapping[str, Any]) -> None:
+    """Set entries of a folder's config.json."""
+    path = Path(folder) / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, **entries}, indent=2) + "\n", encoding="utf-8")
 
 
 def load_encoder(
@@ -152,5 +166,6 @@ def global_picture_px(folder: str | Path) -> int | None:
         return None
     config = json.loads((encoder_dir / "config.json").read_text())
     kind = TYPES.get(config.get(TYPE_KEY))
-    size = _class_of(kind).image_size if kind and not kind.is_published else config["image_size"]
-    return int(size if isinstance(size, int) else size[0])
+    if kind and not kind.is_published:
+        return int(_class_of(kind).image_size)
+    return square_side(config["image_size"])

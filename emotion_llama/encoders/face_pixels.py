@@ -3,6 +3,8 @@
 Knows: colour weights, resizing, standardisation. Does not know: networks, faces, files.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,17 @@ COLOUR_DEVIATION = (0.229, 0.224, 0.225)
 """Channel statistics of ImageNet, with which MAE and VideoMAE were trained."""
 SMALLEST_DEVIATION = 4.0
 """In grey levels: keeps a nearly even picture from being blown up to noise."""
+
+
+def check_tracks(face_crops: Sequence[NDArray[np.uint8]]) -> None:
+    """Refuse a batch without a track.
+
+    Raises:
+        ValueError: there is none
+    """
+    if len(face_crops) == 0:
+        msg = "found no face track; give at least one"
+        raise ValueError(msg)
 
 
 def check_crops(crops: NDArray[np.uint8]) -> None:

@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emotion_llama.records import Clip, Features, Modality
+from emotion_llama.records import ENCODER_ROLES, Clip, Features, Modality
 
 from .encoder import AudioEncoder, FaceEncoder, GlobalEncoder
 from .encoder_files import TYPES, load_encoder, save_encoder, type_of
 
-ROLES: tuple[Modality, ...] = ("audio", "global", "local", "temporal")
 FEWEST_CROPS_FOR_MOTION = 2
 SILENT_PEAK = 1e-4
 """A sound whose samples all stay below this (-80 dB of full scale) is digital silence: a step of 16
@@ -69,7 +68,7 @@ class FeatureExtractor:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         *,
-        roles: Sequence[Modality] = ROLES,
+        roles: Sequence[Modality] = ENCODER_ROLES,
         autocast_dtype: torch.dtype | None = None,
     ) -> Self:
         """Load every role that has a folder under ``folder/encoders``.
@@ -86,9 +85,11 @@ class FeatureExtractor:
             FileNotFoundError: no encoder at all, or a file is not there
         """
         encoders_dir = Path(folder) / "encoders"
-        present = [role for role in ROLES if (encoders_dir / role / "config.json").exists()]
+        present = [role for role in ENCODER_ROLES if (encoders_dir / role / "config.json").exists()]
         if not present:
-            msg = f"found no encoder under {encoders_dir}; expected one of {', '.join(ROLES)}"
+            msg = (
+                f"found no encoder under {encoders_dir}; expected one of {', '.join(ENCODER_ROLES)}"
+            )
             raise FileNotFoundError(msg)
         loaded: dict[str, Any] = {}
         for role in (role for role in present if role in roles):
@@ -109,7 +110,7 @@ class FeatureExtractor:
             dtype: type of the stored weights; ``None`` keeps each tensor's own
         """
         for role, encoder in zip(
-            ROLES, (self.audio, self.global_, self.local, self.temporal), strict=True
+            ENCODER_ROLES, (self.audio, self.global_, self.local, self.temporal), strict=True
         ):
             if encoder is not None:
                 if not isinstance(encoder, nn.Module):

@@ -51,3 +51,17 @@ def square(frame: NDArray[np.uint8], size: int) -> Image.Image:
         )
         raise ValueError(msg)
     return Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def square_side(size: int | list[int] | tuple[int, ...]) -> int:
+    """Give the one side of a square picture or patch.
+
+    Raises:
+        ValueError: the sides differ
+    """
+    if isinstance(size, int):
+        return size
+    if len(set(size)) != 1:
+        msg = f"found sides of {size} px; the towers take square pictures and patches, give one"
+        raise ValueError(msg)
+    return size[0]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import Blip2VisionConfig, Blip2VisionModel
 
-from .frame_pixels import resize_frames
-from .pretrained_tower import load_tower, save_tower, square_side, tower_settings
+from .frame_pixels import resize_frames, square_side
+from .pretrained_tower import load_tower, save_tower, tower_settings
 from .transfer import to_device
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)

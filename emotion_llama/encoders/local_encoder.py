@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import ViTMAEConfig, ViTMAEModel
 
-from .face_pixels import check_crops, colour_crops
-from .pretrained_tower import load_tower, save_tower, square_side, tower_settings
+from .face_pixels import check_crops, check_tracks, colour_crops
+from .frame_pixels import square_side
+from .pretrained_tower import load_tower, save_tower, tower_settings
 from .published_weights import read_mae
 
 FACES_PER_PASS = 64
@@ -168,9 +169,7 @@ class MaeLocalEncoder(nn.Module):
         Raises:
             ValueError: no track, or one that is not RGB uint8
         """
-        if len(face_crops) == 0:
-            msg = "found no face track; give at least one"
-            raise ValueError(msg)
+        check_tracks(face_crops)
         self.train(mode=False)
         return torch.stack([self.encode_faces(crops).mean(dim=0) for crops in face_crops])
 

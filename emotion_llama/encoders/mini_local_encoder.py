@@ -13,7 +13,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .face_pixels import grey_crops, standardize
+from .face_pixels import check_tracks, grey_crops, standardize
 from .residual_block import ResidualBlock
 
 CROP_SIZE = 48
@@ -85,9 +85,7 @@ class FaceLocalEncoder(nn.Module, PyTorchModelHubMixin):
         Raises:
             ValueError: no track, or one that is not RGB uint8
         """
-        if len(face_crops) == 0:
-            msg = "found no face track; give at least one"
-            raise ValueError(msg)
+        check_tracks(face_crops)
         self.train(mode=False)
         device = self.embedding_norm.weight.device
         tracks = [grey_crops(crops, CROP_SIZE, device) for crops in face_crops]

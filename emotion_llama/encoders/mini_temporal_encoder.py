@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .crop_choice import NUM_CROPS, choose_crops
-from .face_pixels import check_crops, grey_crops, standardize
+from .face_pixels import check_crops, check_tracks, grey_crops, standardize
 from .residual_block import ResidualBlock
 
 CROP_SIZE = 32
@@ -120,9 +120,7 @@ class FaceTemporalEncoder(nn.Module, PyTorchModelHubMixin):
         Raises:
             ValueError: no track, or one that is not RGB uint8
         """
-        if len(face_crops) == 0:
-            msg = "found no face track; give at least one"
-            raise ValueError(msg)
+        check_tracks(face_crops)
         self.train(mode=False)
         device = self.embedding.weight.device
         tracks = []

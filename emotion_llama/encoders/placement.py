@@ -14,16 +14,8 @@ from torch import nn
 
 from emotion_llama.records import Modality
 
-from .audio_encoder import HubertAudioEncoder
-from .encoder_files import save_encoder
-from .local_encoder import MaeLocalEncoder
-from .temporal_encoder import VideoMaeTemporalEncoder
+from .encoder_files import published_class, save_encoder
 
-_CLASSES: Mapping[Modality, type[Any]] = {
-    "audio": HubertAudioEncoder,
-    "local": MaeLocalEncoder,
-    "temporal": VideoMaeTemporalEncoder,
-}
 _FILES = (".pth", ".pt")
 """Files of MAE's and VideoMAE's own programs end so; anything else is a folder or hub id."""
 
@@ -41,12 +33,12 @@ def open_published(role: Modality, source: str) -> nn.Module:
     """
     encoder: nn.Module
     if Path(source).suffix not in _FILES:
-        encoder = _CLASSES[role].from_pretrained(source)
+        encoder = published_class(role).from_pretrained(source)
     elif role == "audio":
         msg = f"{source} is a single file; give the folder or hub id of a HuBERT for the audio role"
         raise ValueError(msg)
     else:
-        encoder = _CLASSES[role].from_published(source)
+        encoder = published_class(role).from_published(source)
     return encoder
 
 

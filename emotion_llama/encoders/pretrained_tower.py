@@ -4,7 +4,6 @@ Knows: how such a folder is read and written. Does not know: what a tower comput
 the ``.pth`` files of other programs.
 """
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from torch import nn
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 from transformers.utils import logging as library_logging
+
+from .encoder_files import add_to_config
 
 SETTINGS_KEY = "encoder_settings"
 """Key of config.json under which an encoder keeps how its tower is read."""
@@ -172,33 +173,12 @@ def _beside(prefix: str, source: str | Path, local_files_only: bool) -> dict[str
     return {}
 
 
-def add_to_config(folder: str | Path, entries: Mapping[str, Any]) -> None:
-    """Set entries of a folder's config.json."""
-    path = Path(folder) / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**config, **entries}, indent=2) + "\n", encoding="utf-8")
-
-
 def tower_settings(config: Any, names: Collection[str]) -> dict[str, Any]:
     """Pick the entries of a library configuration that change the numbers, as JSON values."""
     picked = {name: getattr(config, name) for name in names if hasattr(config, name)}
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in picked.items()
     }
-
-
-def square_side(size: int | list[int] | tuple[int, ...]) -> int:
-    """Give the one side of a square picture or patch.
-
-    Raises:
-        ValueError: the sides differ
-    """
-    if isinstance(size, int):
-        return size
-    if len(set(size)) != 1:
-        msg = f"found sides of {size} px; the towers take square pictures and patches, give one"
-        raise ValueError(msg)
-    return size[0]
 
 
 def _shape_words(entry: Any) -> str:

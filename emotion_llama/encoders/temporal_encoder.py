@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from .crop_choice import NUM_CROPS, choose_crops, draw_crops
-from .face_pixels import check_crops, colour_crops
-from .pretrained_tower import load_tower, read_beside, save_tower, square_side, tower_settings
+from .face_pixels import check_crops, check_tracks, colour_crops
+from .frame_pixels import square_side
+from .pretrained_tower import load_tower, read_beside, save_tower, tower_settings
 from .published_weights import NORM_EPS, read_videomae
 
 _SETTINGS = (
@@ -193,9 +194,7 @@ class VideoMaeTemporalEncoder(nn.Module):
         Raises:
             ValueError: no track, or one that is not RGB uint8
         """
-        if len(face_crops) == 0:
-            msg = "found no face track; give at least one"
-            raise ValueError(msg)
+        check_tracks(face_crops)
         self.train(mode=False)
         return torch.stack([self._encode_track(crops) for crops in face_crops])
 

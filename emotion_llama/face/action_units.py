@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_llama.face.alignment import align_face
+from emotion_llama.face.alignment import align_face, square_around
 from emotion_llama.face.brow_reading import UNITS as BROW_UNITS
 from emotion_llama.face.brow_reading import read_brows
+from emotion_llama.face.detector import FaceBox
 from emotion_llama.face.movements import (
     FULL,
     MM,
@@ -258,9 +259,9 @@ def _aligned_crops(track: FaceTrack) -> NDArray[np.uint8]:
     size = track.crops.shape[1]
     cuts = []
     for crop, box, points in zip(track.crops, track.boxes, track.points, strict=True):
-        side = max(box[2], box[3])
-        corner = box[:2] + box[2:] / 2 - side / 2
-        inside = points - np.append(corner, 0.0)
+        x, y, width, height = map(float, box)
+        left, top, side = square_around(FaceBox(x, y, width, height, score=1.0))
+        inside = points - np.array([left, top, 0.0])
         cuts.append(align_face(crop, inside * (size / side), size))
     return np.stack(cuts)
 

@@ -168,6 +168,14 @@ def cut(frame: NDArray[np.uint8], region: Region, size: int) -> NDArray[np.uint8
     return np.asarray(crop, dtype=np.uint8)
 
 
+def square_around(box: FaceBox) -> tuple[int, int, int]:
+    """Give left, top and side of the square around a box, in whole pixels of the frame."""
+    side = max(1, round(max(box.width, box.height)))
+    left = round(box.left + box.width / 2 - side / 2)
+    top = round(box.top + box.height / 2 - side / 2)
+    return left, top, side
+
+
 def crop_face(frame: NDArray[np.uint8], box: FaceBox, size: int) -> NDArray[np.uint8]:
     """Cut the square around a box, as large as its longer side, and scale it.
 
@@ -191,9 +199,7 @@ def crop_face(frame: NDArray[np.uint8], box: FaceBox, size: int) -> NDArray[np.u
             "above 0; check the detector"
         )
         raise ValueError(msg)
-    side = max(1, round(max(box.width, box.height)))
-    left = round(box.left + box.width / 2 - side / 2)
-    top = round(box.top + box.height / 2 - side / 2)
+    left, top, side = square_around(box)
     # repeated indices at the border repeat the edge pixels without a padded copy of the frame
     rows = np.clip(np.arange(top, top + side), 0, frame.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side), 0, frame.shape[1] - 1)

@@ -182,7 +182,7 @@ def standardized(grey: Tensor) -> Tensor:
 
 def short_hash(path: Path) -> str:
     """Give the first digits of the SHA-256 of a weight file: which weights found what."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def load_weights(network: Network, path: Path) -> Network:

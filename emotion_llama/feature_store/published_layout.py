@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emotion_llama.records import Features
+from emotion_llama.records import ENCODER_ROLES, EncoderRole, Features
 
-from .stored_feature import FEATURE_ROLES, FeatureRole
-
-PUBLISHED_NAMES: Mapping[FeatureRole, str] = {
+PUBLISHED_NAMES: Mapping[EncoderRole, str] = {
     "audio": "HL-UTT",
     "local": "mae_340_UTT",
     "temporal": "maeV_399_UTT",
@@ -53,7 +51,7 @@ class PublishedFeatures:
     def __init__(
         self,
         folder: str | Path,
-        names: Mapping[FeatureRole, str] = PUBLISHED_NAMES,
+        names: Mapping[EncoderRole, str] = PUBLISHED_NAMES,
         width: int = PUBLISHED_WIDTH,
     ) -> None:
         """Open the folders.
@@ -104,7 +102,7 @@ class PublishedFeatures:
         stem = self._claim(clip_id)
         values: dict[str, Any] = {}
         missing: dict[Any, str] = {}
-        for role in FEATURE_ROLES:
+        for role in ENCODER_ROLES:
             if role not in self.names:
                 missing[role] = f"no folder of {role} features is named for {self.folder}"
                 continue
@@ -133,11 +131,11 @@ class PublishedFeatures:
 def export_published(
     store: FeatureSource,
     out_dir: str | Path,
-    names: Mapping[FeatureRole, str] = PUBLISHED_NAMES,
+    names: Mapping[EncoderRole, str] = PUBLISHED_NAMES,
     *,
     width: int = PUBLISHED_WIDTH,
     overwrite: bool = False,
-) -> dict[FeatureRole, int]:
+) -> dict[EncoderRole, int]:
     """Write the features of a store in the published layout; nothing for a missing modality.
 
     Names, shapes and files that exist are checked before the first file is written.
@@ -182,7 +180,7 @@ def export_published(
     return written
 
 
-def _check_names(names: Mapping[FeatureRole, str]) -> None:
+def _check_names(names: Mapping[EncoderRole, str]) -> None:
     if "global" in names:
         msg = "the published layout has no global features; expected audio, local or temporal"
         raise ValueError(msg)
@@ -205,7 +203,7 @@ def _same_stem(stem: str, first: str, second: str) -> str:
     )
 
 
-def _values(features: Features, roles: Sequence[FeatureRole] | Mapping[FeatureRole, str]) -> Any:
+def _values(features: Features, roles: Sequence[EncoderRole] | Mapping[EncoderRole, str]) -> Any:
     found = {role: getattr(features, role) for role in roles}
     return {role: value for role, value in found.items() if value is not None}
 

@@ -18,10 +18,9 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from emotion_llama.records import Features, Modality
+from emotion_llama.records import ENCODER_ROLES, Features, Modality
 
 from .stored_feature import (
-    FEATURE_ROLES,
     SCHEMA,
     SCHEMA_VERSION,
     AmbiguousFeatureError,
@@ -352,7 +351,7 @@ class FeatureStore:
         values: dict[str, Any] = {}
         missing: dict[Modality, str] = {}
         approximate: list[Modality] = []
-        for role in FEATURE_ROLES:
+        for role in ENCODER_ROLES:
             row = self._choose(clip_id, rows, role)
             if row is None:
                 missing[role] = f"the store holds no {role} feature of this clip"

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-FeatureRole = Literal["audio", "global", "local", "temporal"]
-StoredRole = FeatureRole | Literal["key_frame"]
+from emotion_llama.records import EncoderRole
+
+StoredRole = EncoderRole | Literal["key_frame"]
 """The four encoder roles, and the picture that the global encoder can be run on later."""
 
 TENSOR_DIMS: Mapping[StoredRole, Mapping[str, int]] = {
@@ -36,7 +37,6 @@ TENSOR_DIMS: Mapping[StoredRole, Mapping[str, int]] = {
 }
 """Role -> the tensors of one stored feature and the number of dimensions of each."""
 
-FEATURE_ROLES: tuple[FeatureRole, ...] = ("audio", "global", "local", "temporal")
 SCHEMA_VERSION = 1
 """Version of the index; it changes when a column or its meaning does."""
 

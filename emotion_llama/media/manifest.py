@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from emotion_llama.media.transcript import TABLE_DELIMITERS
+
 VIDEO_SUFFIXES = (
     ".mp4",
     ".m4v",
@@ -55,7 +57,6 @@ PICTURE_SUFFIXES = (
 MEDIA_SUFFIXES = frozenset(VIDEO_SUFFIXES + SOUND_SUFFIXES + PICTURE_SUFFIXES)
 """What is taken from a folder; a file that is named itself may have any name."""
 
-TABLE_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MANIFEST_SUFFIXES = frozenset({*TABLE_DELIMITERS, ".jsonl", ".parquet"})
 _NAMED = 3
 """Names that an error lists before it counts the rest."""

@@ -14,8 +14,9 @@ from emotion_llama.feature_store.published_layout import (
     file_stem,
 )
 from emotion_llama.feature_store.reader import FeatureStore
-from emotion_llama.feature_store.stored_feature import EncoderIdentity, FeatureRole, Media
+from emotion_llama.feature_store.stored_feature import EncoderIdentity, Media
 from emotion_llama.feature_store.writer import FeatureWriter
+from emotion_llama.records import EncoderRole
 
 
 def vector(number: int, width: int = 1024) -> np.ndarray:
@@ -38,7 +39,7 @@ def store(folder: Path, *clip_ids: str, width: int = 1024) -> FeatureStore:
         for number, clip_id in enumerate(clip_ids):
             digest = hashlib.sha256(clip_id.encode()).hexdigest()
             media = Media(clip_id, clip_id, digest, 1)
-            roles: tuple[FeatureRole, ...] = ("audio", "local")
+            roles: tuple[EncoderRole, ...] = ("audio", "local")
             for role in roles:
                 encoder = EncoderIdentity(role, "some", "1", "", "")
                 if role == "local" and clip_id == clip_ids[-1]:
@@ -124,7 +125,7 @@ def test_one_file_is_not_given_to_two_clips(folder: Path) -> None:
 
 def test_what_is_exported_reads_back(tmp_path: Path) -> None:
     source = store(tmp_path / "store", "a/x.mp4", "a/y.take.01.mp4", "a/z.mp4")
-    names: dict[FeatureRole, str] = {"audio": "HL-UTT", "local": "mae_340_UTT"}
+    names: dict[EncoderRole, str] = {"audio": "HL-UTT", "local": "mae_340_UTT"}
     out = tmp_path / "out"
     assert export_published(source, out, names) == {"audio": 3, "local": 2}
     array = np.load(out / "HL-UTT" / "y.take.01.npy")
@@ -143,7 +144,7 @@ def test_what_is_exported_reads_back(tmp_path: Path) -> None:
 
 def test_files_are_replaced_only_when_that_is_wanted(tmp_path: Path) -> None:
     source = store(tmp_path / "store", "x.mp4", "y.mp4")
-    names: dict[FeatureRole, str] = {"audio": "HL-UTT"}
+    names: dict[EncoderRole, str] = {"audio": "HL-UTT"}
     present = tmp_path / "out" / "HL-UTT" / "y.npy"
     present.parent.mkdir(parents=True)
     present.write_bytes(b"mine")
@@ -164,7 +165,7 @@ def test_clips_that_would_share_a_file_are_both_named(tmp_path: Path) -> None:
 
 def test_another_width_has_to_be_asked_for(tmp_path: Path) -> None:
     source = store(tmp_path / "store", "x.mp4", width=8)
-    names: dict[FeatureRole, str] = {"audio": "sound"}
+    names: dict[EncoderRole, str] = {"audio": "sound"}
     with pytest.raises(ValueError, match=r"audio feature of clip 'x.mp4' has shape \[8\]"):
         export_published(source, tmp_path / "out", names)
     export_published(source, tmp_path / "out", names, width=8)

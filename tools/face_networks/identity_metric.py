@@ -5,7 +5,6 @@ files of the package. Training people give the metric; development people judge 
 """
 
 import csv
-import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import cv2
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from emotion_llama.face.alignment import Region, aligned_region, cut, region_of_box
@@ -26,6 +24,7 @@ from emotion_llama.face.identity import SIZE_PX, measure, project, reduced
 from emotion_llama.face.landmarks import FaceLandmarker
 
 from .composition import Random
+from .material import grey_of, names_person
 
 MIN_SCORE = 0.5
 KEPT_GRADIENTS, KEPT_PATTERNS = 10, 12
@@ -91,22 +90,16 @@ def _named(data_dir: Path, split: str) -> Iterator[tuple[str, NDArray[np.uint8],
         for name, row in largest.items():
             left, top, width, height = (float(row[k]) for k in ("x", "y", "width", "height"))
             box = FaceBox(left, top, width, height, 1.0)
-            yield name.rsplit("_", 1)[0], _grey(archive.read(name)), box
+            yield name.rsplit("_", 1)[0], grey_of(archive.read(name)), box
     known = {Path(name).stem for name in largest}
     with np.load(folder / "lfw_emotion.npz", allow_pickle=False) as small:
         data, offsets, splits = small["jpg"], small["offset"], small["split"]
-        people, names = small["identity"].tolist(), small["name"].tolist()
-    for number in np.flatnonzero(splits == split):
-        # 854 pictures have their file's name for a person's, and a split by picture
-        is_named = not people[number].endswith(".jpg")
-        if is_named and Path(names[number]).stem not in known:
-            grey = _grey(data[offsets[number] : offsets[number + 1]].tobytes())
+        people, names = small["identity"], small["name"].tolist()
+    for number in np.flatnonzero(names_person(people) & (splits == split)):
+        if Path(names[number]).stem not in known:
+            grey = grey_of(data[offsets[number] : offsets[number + 1]].tobytes())
             whole = FaceBox(0.0, 0.0, float(grey.shape[1]), float(grey.shape[0]), 1.0)
-            yield people[number], grey, whole
-
-
-def _grey(data: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+            yield str(people[number]), grey, whole
 
 
 def changed(portrait: Portrait, random: Random) -> NDArray[np.uint8]:

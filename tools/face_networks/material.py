@@ -84,8 +84,17 @@ def _shrunk(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)), factor
 
 
-def _grey(data: bytes) -> NDArray[np.uint8]:
+def grey_of(data: bytes) -> NDArray[np.uint8]:
+    """Decode a picture file as brightness, [h x w]."""
     return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+
+
+def names_person(identities: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Tell which identities of ``lfw_emotion`` are people, [n].
+
+    The others are the names of files: those pictures were put into splits one by one.
+    """
+    return ~np.char.endswith(identities, ".jpg")
 
 
 def lfw(data_dir: Path, split: str) -> list[Face]:
@@ -102,7 +111,7 @@ def lfw(data_dir: Path, split: str) -> list[Face]:
             mesh = mesh_of.get(f"{name}#0#0")
             if mesh is None:
                 continue
-            pixels, factor = _shrunk(_grey(archive.read(name)))
+            pixels, factor = _shrunk(grey_of(archive.read(name)))
             left, top, width, height = (float(row[k]) for k in ("x", "y", "width", "height"))
             box = np.array([left + width / 2, top + height / 2, max(width, height)], np.float32)
             faces.append(Face(pixels, points_of_mesh(mesh) * factor, box * factor))
@@ -115,16 +124,14 @@ def labelled(data_dir: Path, labels_dir: Path, name: str, split: str) -> list[Fa
     with np.load(data_dir / "faces" / f"{name}.npz", allow_pickle=False) as file:
         data, offsets, splits = file[column], file["offset"], file["split"]
         if name == "lfw_emotion":
-            # some pictures have their file's name for a person's, and so a split by picture
-            is_unnamed = np.char.endswith(file["identity"], ".jpg")
-            splits = np.where(is_unnamed, "unknown person", splits)
+            splits = np.where(names_person(file["identity"]), splits, "unknown person")
     with np.load(labels_dir / f"{name}.npz", allow_pickle=False) as file:
         rows, meshes = file["row"], file["points"]
     faces = []
     for row, mesh in zip(rows, meshes, strict=True):
         if splits[row] == split:
             points = points_of_mesh(mesh)
-            pixels = _grey(data[offsets[row] : offsets[row + 1]].tobytes())
+            pixels = grey_of(data[offsets[row] : offsets[row + 1]].tobytes())
             box = box_of_points(points)
             centre = (box.left + box.width / 2, box.top + box.height / 2)
             faces.append(Face(pixels, points, np.array([*centre, box.width], np.float32)))
@@ -153,7 +160,7 @@ def scenes(data_dir: Path, split: str, labels_dir: Path | None = None) -> list[S
                     found[row["file"]].append(_place(row))
     with zipfile.ZipFile(data_dir / "faces" / "scenes.zip") as archive:
         return [
-            Scene(_grey(archive.read(name)), np.array(boxes, np.float32).reshape(-1, 4))
+            Scene(grey_of(archive.read(name)), np.array(boxes, np.float32).reshape(-1, 4))
             for name, boxes in found.items()
         ]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from face_networks.material import names_person
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -70,8 +71,7 @@ def lfw(data_dir: Path, split: str) -> Faces:
     """Read LFW faces, 96 x 96, with one label each."""
     with np.load(data_dir / "faces" / "lfw_emotion.npz", allow_pickle=False) as file:
         data, offsets, labels, splits = (file[key] for key in ("jpg", "offset", "label", "split"))
-        # some pictures have their file's name for a person's, and so a split by picture
-        has_person = ~np.char.endswith(file["identity"], ".jpg")
+        has_person = names_person(file["identity"])
     rows = np.flatnonzero(has_person & (splits == split) & np.isin(labels, MINI.labels))
     index = torch.tensor([MINI.labels.index(label) for label in labels[rows]])
     hard = functional.one_hot(index, len(MINI)).float()
