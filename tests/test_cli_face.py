@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from emotion_llama import face_report
+from emotion_llama import clip_faces
 from emotion_llama.cli import app
 from emotion_llama.face import read_action_units
 from emotion_llama.media import FilmWriter, stream_frames
@@ -224,7 +224,7 @@ def test_wrong_commands_exit_2_before_anything_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(face_report, "look_at", None)
+    monkeypatch.setattr(clip_faces, "look_at", None)
     result = run("face", SMILE, *arguments)
     assert result.exit_code == 2, result.output
     assert said in words_of(result.stderr)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from emotion_llama.clip_faces import ClipFaces, FaceReport, report_on
 from emotion_llama.face import head_pose
 from emotion_llama.face.drawing import rotation_of
 from emotion_llama.face.shape import population
-from emotion_llama.face_report import ClipFaces, FaceReport, report_on, summary, write_plot
+from emotion_llama.face_report import summary, write_plot
 from emotion_llama.records import FaceTrack
 
 

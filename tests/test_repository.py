@@ -33,10 +33,12 @@ LAYERS: dict[str, set[str]] = {
     "model": GROUND,
     "model.processor": GROUND | {"prompt"},
     "data": GROUND | (INPUT - {"encoders", "merr"}) | MEASURES | {"feature_store"},
-    "merr": GROUND | INPUT | MEASURES,
+    "merr": GROUND | INPUT | MEASURES | {"clip_faces"},
     "preset": GROUND,
     "clip_reader": GROUND | {"media", "face"},
+    "clip_faces": GROUND | {"media", "face"},
     "device": set(),
+    "pseudo_label": GROUND | {"merr", "predict"},
     "predict": GROUND | INPUT | MEASURES | {"preset", "clip_reader", "device"},
     "train": GROUND | INPUT | MEASURES,
     "bulk": set(),
@@ -44,10 +46,10 @@ LAYERS: dict[str, set[str]] = {
     "extract": GROUND
     | {"bulk", "bulk_ray", "clip_reader", "encoders", "feature_store", "media", "preset"},
     "evaluation": GROUND | INPUT | MEASURES | {"predict", "train", "bulk"},
-    "server": GROUND | {"predict"},
+    "server": GROUND | {"predict", "merr"},
     "terminal": GROUND,
     "doctor": GROUND,
-    "face_report": GROUND | {"media", "face", "terminal"},
+    "face_report": GROUND | {"media", "face", "clip_faces", "terminal"},
     "cli": GROUND
     | INPUT
     | MEASURES
@@ -57,6 +59,10 @@ LAYERS: dict[str, set[str]] = {
         "face_report",
         "preset",
         "clip_reader",
+        "clip_faces",
+        "pseudo_label",
+        "server",
+        "bulk_ray",
         "device",
         "feature_store",
         "extract",

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from emotion_llama.clip_faces import look_at, report_on
 from emotion_llama.face import NetworkDetector
-from emotion_llama.face_report import look_at, report_on, write_overlay, write_plot
+from emotion_llama.face_report import write_overlay, write_plot
 from emotion_llama.media import stream_frames
 
 HEIGHT_PX, GAP_PX = 900, 12

@@ -24,7 +24,7 @@ from emotion_llama.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from emotion_llama.face_report import ClipFaces, FaceReport
+    from emotion_llama.clip_faces import ClipFaces, FaceReport
 
 EXIT_CODES = (
     "Exit code: 0 somebody was measured, 1 nobody was found or the file cannot be read, "
@@ -106,7 +106,8 @@ def face(
     """Measure the face of a person in a clip: action units, head pose, and the peak frame."""
     check_face_outputs(clip, {"--overlay": overlay, "--csv": table, "--plot": plot}, overwrite)
     with one_line_errors(debug):
-        from emotion_llama.face_report import faceless, report_on
+        from emotion_llama.clip_faces import report_on
+        from emotion_llama.face_report import faceless
 
         check_overlay_form(clip, overlay)
         faces = find_faces(clip, detector, fps)
@@ -168,13 +169,13 @@ def check_overlay_form(clip: Path, overlay: Path | None) -> None:
 
 def find_faces(clip: Path, detector: FaceFinder, fps: float | None) -> "ClipFaces":
     """Follow every face through a clip, with a bar on stderr."""
+    from emotion_llama.clip_faces import FRAMES_PER_SECOND, look_at
     from emotion_llama.face import CascadeDetector, NetworkDetector
-    from emotion_llama.face_report import FRAMES_PER_SECOND, look_at
 
     finder = NetworkDetector() if detector is FaceFinder.NETWORK else CascadeDetector()
     rate = fps or FRAMES_PER_SECOND
     with terminal.Waiting(error_console(), "looking at faces") as waiting:
-        return look_at(clip, finder, rate, waiting.advance, waiting.expect)
+        return look_at(clip, finder, rate, lambda *_: waiting.advance(), waiting.expect)
 
 
 def show_face(report: "FaceReport") -> None:

@@ -2,22 +2,10 @@
 
 from emotion_llama.face_report.overlay import require_overlay_name, write_overlay
 from emotion_llama.face_report.plot import require_matplotlib, require_plot_name, write_plot
-from emotion_llama.face_report.reading import (
-    FRAMES_PER_SECOND,
-    ClipFaces,
-    FaceReport,
-    look_at,
-    report_on,
-)
 from emotion_llama.face_report.summary import faceless, summary
 
 __all__ = [
-    "FRAMES_PER_SECOND",
-    "ClipFaces",
-    "FaceReport",
     "faceless",
-    "look_at",
-    "report_on",
     "require_matplotlib",
     "require_overlay_name",
     "require_plot_name",

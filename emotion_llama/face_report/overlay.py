@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from emotion_llama.clip_faces import FaceReport
 from emotion_llama.face.drawing import (
     Bar,
     FaceMark,
@@ -20,7 +21,6 @@ from emotion_llama.face.drawing import (
     draw_overlay,
     panel_room,
 )
-from emotion_llama.face_report.reading import FaceReport
 from emotion_llama.media import FilmWriter, stream_frames
 
 FILM_SUFFIXES = (".mp4", ".m4v")

@@ -11,9 +11,9 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.clip_faces import FaceReport
 from emotion_llama.face.movements import FULL
 from emotion_llama.face.unit_names import titled
-from emotion_llama.face_report.reading import FaceReport
 
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 WIDTH_IN, ROW_IN = 9.0, 0.27

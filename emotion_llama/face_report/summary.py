@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from emotion_llama import terminal
+from emotion_llama.clip_faces import ClipFaces, FaceReport, Span
 from emotion_llama.face.movements import FULL
 from emotion_llama.face.unit_names import grade, titled
-from emotion_llama.face_report.reading import ClipFaces, FaceReport, Span
 from emotion_llama.records import FaceTrack
 
 MAX_SPANS = 6

@@ -8,7 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -69,19 +69,26 @@ class ClipFile:
     clip_id: str
     """what the clip is called: unlike every other clip of the same list"""
     path: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """what else its row of a manifest holds, as written; empty cells are left out"""
 
 
 class ManifestRow(BaseModel):
-    """One row of a manifest; other columns are left alone."""
+    """One row of a manifest; other columns are kept as they are."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="allow", str_strip_whitespace=True)
 
     path: str = Field(min_length=1)
     clip_id: str | None = None
 
     def to_record(self, folder: Path) -> ClipFile:
         """Give the clip; a relative path begins at the manifest's folder."""
-        return ClipFile(self.clip_id or Path(self.path).as_posix(), folder / self.path)
+        others = {
+            name: str(value).strip()
+            for name, value in (self.model_extra or {}).items()
+            if value is not None and str(value).strip()
+        }
+        return ClipFile(self.clip_id or Path(self.path).as_posix(), folder / self.path, others)
 
 
 def walk_media(folder: Path) -> Iterator[Path]:
@@ -127,7 +134,7 @@ def list_clips(source: Path) -> list[ClipFile]:
         raise ValueError(msg)
     if source.suffix.lower() not in MANIFEST_SUFFIXES:
         return [ClipFile(_unicode(source.name), source)]
-    clips = [_row(number, row, source) for number, row in enumerate(_read_rows(source), start=1)]
+    clips = [_row(number, row, source) for number, row in enumerate(read_table(source), start=1)]
     if not clips:
         msg = f"{source} holds no row; expected at least one with a path"
         raise ValueError(msg)
@@ -140,9 +147,16 @@ def _unicode(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _read_rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    """Read a table as one mapping a row."""
+def read_table(path: Path) -> Iterable[Mapping[str, Any]]:
+    """Read a table (.csv, .tsv, .jsonl or .parquet) as one mapping a row.
+
+    Raises:
+        ValueError: another kind of file, or one that does not parse
+    """
     ending = path.suffix.lower()
+    if ending not in MANIFEST_SUFFIXES:
+        msg = f"{path}: found the ending {ending!r}, expected {', '.join(sorted(MANIFEST_SUFFIXES))}"
+        raise ValueError(msg)
     if ending == ".parquet":
         from pyarrow import parquet
 

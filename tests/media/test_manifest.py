@@ -57,8 +57,8 @@ def test_every_form_of_table_gives_the_same(tmp_path: Path, ending: str) -> None
         text = "\n".join(mark.join(line) for line in [list(rows[0]), *lines])
         table.write_text(text, "utf-8-sig")
     assert list_clips(table) == [
-        ClipFile("one\u2028two", tmp_path / "deep" / "a, b.mp4"),
-        ClipFile("c.wav", tmp_path / "c.wav"),
+        ClipFile("one\u2028two", tmp_path / "deep" / "a, b.mp4", {"label": "sad"}),
+        ClipFile("c.wav", tmp_path / "c.wav", {"label": "happy"}),
     ]
 
 

@@ -124,8 +124,9 @@ def look_at(
     path: Path,
     detector: FaceDetector,
     frames_per_second: float = FRAMES_PER_SECOND,
-    advance: Callable[[], None] = lambda: None,
+    observe: Callable[[float, NDArray[np.uint8]], None] = lambda _time_s, _frame: None,
     expect: Callable[[int], None] = lambda _: None,
+    landmarker: FaceLandmarker | None = None,
 ) -> ClipFaces:
     """Follow every face through a file, frame by frame.
 
@@ -133,13 +134,14 @@ def look_at(
         path: film or still picture
         detector: what finds faces
         frames_per_second: most frames to look at
-        advance: called after every frame
+        observe: given every frame with its time, after the face was looked for
         expect: called once before them with their number by the file's header; 0: unknown
+        landmarker: what finds their points; default is the packaged network
 
     Raises:
         MediaError: the file cannot be opened, or has no picture
     """
-    tracker = FaceTracker(detector, FaceLandmarker(), CROP_PX)
+    tracker = FaceTracker(detector, landmarker or FaceLandmarker(), CROP_PX)
     times: list[float] = []
     notes: list[str] = []
     height = width = 0
@@ -156,7 +158,7 @@ def look_at(
         tracker.update(frame, time_s)
         times.append(time_s)
         height, width = frame.shape[:2]
-        advance()
+        observe(time_s, frame)
     silence = "a still picture" if still else read_waveform(path, MediaConfig()).absence
     return ClipFaces(
         path=path,
