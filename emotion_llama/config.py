@@ -104,3 +104,65 @@ Every frame of a clip of up to 6.4 s at 25 frames a second (those of MER2023 las
 as large as the towers take them, and the peak frame (Cheng et al. 2024, figure 2); the published
 evaluation read the first: ``--key-frame first``.
 """
+
+
+Keep = Literal["agreeing", "undisputed", "all"]
+"""Which clips stay by what the rule table says to their label: those whose rule fired (as
+published), those whose rule did not fail to, or all."""
+
+
+class BuildConfig(BaseModel):
+    """How a data set is built from raw clips (`emotion_llama.merr.build`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    rules: str = "merr"
+    """Table that is asked whether action units fit the label: ``merr``, ``facs`` or a YAML file."""
+
+    keep: Keep = "agreeing"
+    """Which clips stay; see `Keep`."""
+
+    frames_per_second: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    """Most frames looked at for action units; expressions can be as short as 0.1 s."""
+
+    peak_reading: Literal["all", "frequent"] = "all"
+    """Units summed at the peak, see `emotion_llama.face.peak`."""
+
+    seed: int = Field(default=0, ge=0)
+    """Changes which of several phrasings is drawn, and which side of a split a person falls on."""
+
+    text_model: str = "offline"
+    """What writes the fine captions: ``offline``, ``hf:ID`` or ``http://host:port/v1#model``."""
+
+    picture_model: str = "offline"
+    """What describes the peak frame; ``offline`` states measured facts only."""
+
+    voice_model: str = "offline"
+    """What describes the voice; ``offline`` words its measures."""
+
+    allow_remote: bool = False
+    """Lets endpoints be on another machine, which is then sent faces, voices and words."""
+
+    fine_tries: int = Field(default=3, ge=1, le=20)
+    """Answers that the text model may give before a clip is dropped."""
+
+    split_shares: Mapping[str, float] = {"train": 0.8, "dev": 0.1, "test": 0.1}
+    """Shares of the clips that each split aims at; people are never torn apart for them."""
+
+    min_face_coverage: float = Field(default=0.5, ge=0, le=1)
+    """Smallest share of the frames that show the main person's face."""
+
+    min_face_score: float = Field(default=0.6, ge=0, le=1)
+    """Smallest mean probability that what was followed is a face."""
+
+    min_snr_db: float = Field(default=6.0, allow_inf_nan=False)
+    """Smallest level of speech over that of the pauses, in dB."""
+
+    min_speech_share: float = Field(default=0.1, ge=0, le=1)
+    """Smallest share of a clip with sound in which somebody speaks."""
+
+    min_transcript_agreement: float = Field(default=0.5, ge=0, le=1)
+    """Smallest share of words in which a given transcript and a recognised one agree."""
+
+    drop_duplicates: bool = True
+    """Whether only the first of clips that show the same recording stays."""

@@ -6,7 +6,7 @@ from emotion_llama.media.error import MediaError
 from emotion_llama.media.film_writer import FilmWriter
 from emotion_llama.media.speech import SpeechRecognizer, WhisperRecognizer
 from emotion_llama.media.stream import expected_frames, is_still, stream_frames
-from emotion_llama.media.transcript import read_transcript
+from emotion_llama.media.transcript import read_sentences, read_transcript
 from emotion_llama.media.video import choose_frames, read_frames
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "is_still",
     "read_clip",
     "read_frames",
+    "read_sentences",
     "read_transcript",
     "read_waveform",
     "stream_frames",

@@ -12,3 +12,4 @@ class MediaError(ValueError):
     def __init__(self, path: Path, *, found: str, expected: str, next_step: str) -> None:
         super().__init__(f"{path}: found {found}; expected {expected}; {next_step}")
         self.path = path
+        self.found = found

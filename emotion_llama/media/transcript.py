@@ -61,6 +61,38 @@ def read_transcript(source: str | Path, clip_id: str | None = None) -> str:
     )
 
 
+def read_sentences(path: Path) -> Mapping[str, str]:
+    """Read a whole table of transcripts.
+
+    Args:
+        path: .csv or .tsv file with columns ``name`` and ``sentence`` (or ``sentence_en``)
+
+    Returns:
+        name -> what is said, in one line
+
+    Raises:
+        MediaError: the file cannot be read, is of another kind, or has two sentences for one name
+    """
+    if path.suffix.lower() not in TABLE_DELIMITERS:
+        raise MediaError(
+            path,
+            found=f"the ending {path.suffix!r}",
+            expected="a table of transcripts in .csv or .tsv",
+            next_step="save it as CSV",
+        )
+    spoken: dict[str, str] = {}
+    for row in _table_rows(path):
+        sentence = _one_line(row.sentence)
+        if spoken.setdefault(row.name, sentence) != sentence:
+            raise MediaError(
+                path,
+                found=f"two different sentences for the name {row.name!r}",
+                expected="one",
+                next_step=f"mend the rows named {row.name!r}",
+            )
+    return spoken
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
