@@ -128,6 +128,10 @@ class BuildConfig(BaseModel):
     peak_reading: Literal["all", "frequent"] = "all"
     """Units summed at the peak, see `emotion_llama.face.peak`."""
 
+    peak_smoothing_s: float = Field(default=0.4, ge=0, allow_inf_nan=False)
+    """Width of the running median over action units before the peak is looked for: lips that talk
+    move four to five times a second. 0 takes single frames, as published."""
+
     seed: int = Field(default=0, ge=0)
     """Changes which of several phrasings is drawn, and which side of a split a person falls on."""
 

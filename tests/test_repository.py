@@ -38,7 +38,7 @@ LAYERS: dict[str, set[str]] = {
     "clip_reader": GROUND | {"media", "face"},
     "clip_faces": GROUND | {"media", "face"},
     "device": set(),
-    "pseudo_label": GROUND | {"merr", "predict"},
+    "pseudo_label": GROUND | {"preset", "predict"},
     "predict": GROUND | INPUT | MEASURES | {"preset", "clip_reader", "device"},
     "train": GROUND | INPUT | MEASURES,
     "bulk": set(),

@@ -155,7 +155,9 @@ def read_table(path: Path) -> Iterable[Mapping[str, Any]]:
     """
     ending = path.suffix.lower()
     if ending not in MANIFEST_SUFFIXES:
-        msg = f"{path}: found the ending {ending!r}, expected {', '.join(sorted(MANIFEST_SUFFIXES))}"
+        msg = (
+            f"{path}: found the ending {ending!r}, expected {', '.join(sorted(MANIFEST_SUFFIXES))}"
+        )
         raise ValueError(msg)
     if ending == ".parquet":
         from pyarrow import parquet

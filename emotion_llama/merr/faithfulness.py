@@ -124,7 +124,7 @@ def measured(record: MerrRecord) -> Measured:
     That is more than its clues: every unit that is present, also one of talking, and every measure
     of the voice, also where there were too many to be said.
     """
-    voice = voice_clues(record.voice, record.duration_s) if record.voice is not None else ()
+    voice = voice_clues(record.voice) if record.voice is not None else ()
     scene = scene_clues(record.scene) if record.scene is not None else ()
     face = facial_clues(record.face, record.clip_id) if record.face is not None else ()
     words = word_clues(record.transcript, record.source.language, record.clip_id)

@@ -139,6 +139,9 @@ class VoiceMeasures:
     """share of the clip in which somebody speaks, 0 to 1"""
     snr_db: float | None
     """level of speech over that of the pauses"""
+    start_s: float | None = None
+    """when speech begins, and ends; ``None`` where nobody speaks"""
+    end_s: float | None = None
 
 
 @dataclass(frozen=True)

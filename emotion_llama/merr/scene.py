@@ -404,7 +404,9 @@ def _measure(feature: str, scene: SceneMeasures) -> float | None:
 
 
 def _clue(feature: str, reading: str, statement: str, scene: SceneMeasures) -> Clue:
-    return Clue("scene", feature, reading, statement, value=_measure(feature, scene))
+    value = _measure(feature, scene)
+    number = None if value is None else float(value)
+    return Clue("scene", feature, reading, statement, value=number)
 
 
 def _people_statement(num_people: int) -> str:

@@ -37,21 +37,22 @@ def voice_measures(prosody: Prosody, norm: VoiceNorm | None) -> VoiceMeasures:
         voiced_s=prosody.voiced_s,
         speech_share=prosody.speech_share,
         snr_db=prosody.snr_db,
+        start_s=prosody.speech_start_s,
+        end_s=prosody.speech_end_s,
     )
 
 
-def voice_clues(voice: VoiceMeasures, duration_s: float | None) -> tuple[Clue, ...]:
+def voice_clues(voice: VoiceMeasures) -> tuple[Clue, ...]:
     """Say what is unusual about a voice, the most unusual first.
 
     Args:
         voice: measures with scores
-        duration_s: length of the clip, over which they were taken
 
     Returns:
         at most `MAX_CLUES`; where everything that was scored is usual, one clue that says so;
         none without scores
     """
-    clues = unusual_clues(voice, duration_s)
+    clues = unusual_clues(voice)
     scored = [name for name in MEASURES if voice.scores.get(name) is not None]
     if clues or not scored or voice.scope is None:
         return clues[:MAX_CLUES]
@@ -61,18 +62,17 @@ def voice_clues(voice: VoiceMeasures, duration_s: float | None) -> tuple[Clue, .
             feature=VOICE,
             reading=USUAL,
             statement=word_usual(scored, voice.scope),
-            start_s=None if duration_s is None else 0.0,
-            end_s=duration_s,
+            start_s=voice.start_s,
+            end_s=voice.end_s,
         ),
     )
 
 
-def unusual_clues(voice: VoiceMeasures, duration_s: float | None) -> tuple[Clue, ...]:
+def unusual_clues(voice: VoiceMeasures) -> tuple[Clue, ...]:
     """Say everything that is unusual about a voice, the most unusual first.
 
     Args:
         voice: measures with scores
-        duration_s: length of the clip, over which they were taken
     """
     if voice.scope is None:
         return ()
@@ -85,8 +85,8 @@ def unusual_clues(voice: VoiceMeasures, duration_s: float | None) -> tuple[Clue,
             reading=reading,
             statement=word(name, reading, voice.scope),
             value=voice.values.get(name),
-            start_s=None if duration_s is None else 0.0,
-            end_s=duration_s,
+            start_s=voice.start_s,
+            end_s=voice.end_s,
         )
         for name in ordered
         if (reading := grade(scores[name])) is not None

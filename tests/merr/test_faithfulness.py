@@ -106,7 +106,7 @@ def clues_of(one: MerrRecord) -> tuple[Clue, ...]:
     clues: list[Clue] = []
     clues += facial_clues(one.face, one.clip_id) if one.face else ()
     clues += scene_clues(one.scene) if one.scene else ()
-    clues += voice_clues(one.voice, one.duration_s) if one.voice else ()
+    clues += voice_clues(one.voice) if one.voice else ()
     return (*clues, *word_clues(one.transcript, "en", one.clip_id))
 
 

@@ -26,6 +26,8 @@ def measures(scope: NormScope | None = "speaker", **scores: float) -> VoiceMeasu
         voiced_s=2.0,
         speech_share=0.8,
         snr_db=30.0,
+        start_s=0.1,
+        end_s=2.9,
     )
 
 
@@ -35,7 +37,7 @@ def test_every_statement_is_read_back_exactly(name: str, scope: NormScope) -> No
     for (word, size), (direction, sign) in itertools.product(
         SCORES.items(), (("high", 1), ("low", -1))
     ):
-        (clue,) = voice_clues(measures(scope, **{name: sign * size}), 3.0)
+        (clue,) = voice_clues(measures(scope, **{name: sign * size}))
         assert (clue.kind, clue.feature, clue.reading) == ("voice", name, f"{word} {direction}")
         assert clue.statement.endswith(SCOPES[scope])
         text = f"As for the sound, {clue.statement[0].upper()}{clue.statement[1:]}; he sits."
@@ -53,7 +55,7 @@ def test_every_statement_is_read_back_exactly(name: str, scope: NormScope) -> No
 def test_joined_statements_are_read_back_in_their_order(joint: str, scope: NormScope) -> None:
     for names in itertools.combinations(MEASURES, MAX_CLUES):
         sizes = itertools.cycle((3.1, -1.4, 0.7, -2.5))
-        clues = voice_clues(measures(scope, **dict(zip(names, sizes, strict=False))), 3.0)
+        clues = voice_clues(measures(scope, **dict(zip(names, sizes, strict=False))))
         text = joint.join(clue.statement for clue in clues)
         said = [(stated.feature, stated.reading) for stated in read_voice(text)]
         assert said == [(clue.feature, clue.reading) for clue in clues]
@@ -63,7 +65,7 @@ def test_joined_statements_are_read_back_in_their_order(joint: str, scope: NormS
 @pytest.mark.parametrize("num", range(1, len(MEASURES) + 1))
 def test_a_usual_voice_names_what_was_scored_and_is_read_back(num: int, scope: NormScope) -> None:
     names = list(MEASURES)[-num:]
-    (clue,) = voice_clues(measures(scope, **dict.fromkeys(names, 0.3)), None)
+    (clue,) = voice_clues(measures(scope, **dict.fromkeys(names, 0.3)))
     assert (clue.feature, clue.reading, clue.value) == ("voice", "usual", None)
     listed = clue.statement.rsplit(" in ", 1)[1].replace(" and ", ", ").split(", ")
     assert listed == [MEASURES[name].noun for name in names]
@@ -75,15 +77,15 @@ def test_a_usual_voice_names_what_was_scored_and_is_read_back(num: int, scope: N
 def test_the_most_unusual_come_first_and_no_more_than_four() -> None:
     scores = {"pitch": 0.6, "rate": -2.2, "hnr": 1.1, "tension": 0.1, "loudness": 3, "pauses": -1.2}
     voice = measures(**scores)
-    clues = voice_clues(voice, 3.0)
+    clues = voice_clues(voice)
     assert [clue.feature for clue in clues] == ["loudness", "rate", "pauses", "hnr"]
-    assert [clue.feature for clue in unusual_clues(voice, 3.0)][-1] == "pitch"
-    assert {(clue.value, clue.start_s, clue.end_s) for clue in clues} == {(1.5, 0.0, 3.0)}
+    assert [clue.feature for clue in unusual_clues(voice)][-1] == "pitch"
+    assert {(clue.value, clue.start_s, clue.end_s) for clue in clues} == {(1.5, 0.1, 2.9)}
 
 
 def test_nothing_is_said_without_a_norm_or_without_scores() -> None:
-    assert voice_clues(measures(None), 3.0) == ()
-    assert voice_clues(measures("corpus"), 3.0) == ()
+    assert voice_clues(measures(None)) == ()
+    assert voice_clues(measures("corpus")) == ()
 
 
 def test_measures_carry_the_norm() -> None:

@@ -1,0 +1,278 @@
+"""File -> what is measured of its face, its picture and its voice: the first stage.
+
+Knows: the order of reading, what is absent and why. Does not know: labels, words, other clips.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from emotion_llama.clip_faces import ClipFaces, look_at, report_on
+from emotion_llama.config import BuildConfig, MediaConfig
+from emotion_llama.face import (
+    FaceDetector,
+    FaceLandmarker,
+    NetworkDetector,
+    peak_frame,
+    read_action_units,
+    smoothed,
+)
+from emotion_llama.media import MediaError, read_waveform, stream_frames
+from emotion_llama.merr.duplicates import (
+    NUM_PICTURES,
+    Fingerprint,
+    picture_hash,
+    sound_envelope,
+    transcript_hash,
+)
+from emotion_llama.merr.facial import face_measures
+from emotion_llama.merr.records import FaceMeasures, SceneMeasures
+from emotion_llama.merr.scene import SceneMeter
+from emotion_llama.merr.sources import SourceClip
+from emotion_llama.records import ActionUnitTable
+from emotion_llama.voice import Prosody, measure_prosody
+
+VERSION = "2"
+"""Version of this stage: it changes when the same file would give other values."""
+
+
+@dataclass(frozen=True)
+class ClipMeasures:
+    """What was measured of one clip."""
+
+    duration_s: float | None
+    face: FaceMeasures | None
+    face_producer: tuple[str, str] | None
+    """name and version of what measured the action units"""
+    scene: SceneMeasures | None
+    prosody: Prosody | None
+    fingerprint: Fingerprint
+    missing: Mapping[str, str]
+    """``facial``, ``scene``, ``voice`` -> why it is not there"""
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Give plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ClipMeasures":
+        """Read what `to_dict` gave."""
+        return _adapter().validate_python(values)
+
+
+@cache
+def _adapter() -> TypeAdapter[ClipMeasures]:
+    return TypeAdapter(ClipMeasures)
+
+
+@dataclass
+class _Pictures:
+    """What is kept of the frames of a clip while they pass."""
+
+    scene: SceneMeter = field(default_factory=SceneMeter)
+    hashes: list[str] = field(default_factory=list)
+    num_seen: int = 0
+    hashed: frozenset[int] | None = None
+    """numbers of the frames that are hashed; ``None``: all, because nobody knows how many come"""
+
+    def expect(self, num_frames: int) -> None:
+        """Choose the middles of equal parts, where the number of frames is known."""
+        if num_frames > NUM_PICTURES:
+            parts = (np.arange(NUM_PICTURES) + 0.5) * num_frames / NUM_PICTURES
+            self.hashed = frozenset(parts.astype(int).tolist())
+
+    def observe(self, time_s: float, frame: NDArray[np.uint8]) -> None:
+        """Take what is needed of a frame."""
+        self.scene.update(time_s, frame)
+        if self.hashed is None or self.num_seen in self.hashed:
+            self.hashes.append(picture_hash(frame))
+        self.num_seen += 1
+
+    def chosen(self) -> tuple[str, ...]:
+        """Give the hashes of the middles of equal parts."""
+        if len(self.hashes) <= NUM_PICTURES:
+            return tuple(self.hashes)
+        parts = (np.arange(NUM_PICTURES) + 0.5) * len(self.hashes) / NUM_PICTURES
+        return tuple(self.hashes[index] for index in parts.astype(int))
+
+
+class ClipMeter:
+    """Measures clips, one after the other.
+
+    Args:
+        config: frames a second, reading of the peak
+        detector: what finds faces; default is the packaged network
+        landmarker: what finds their points; default is the packaged network
+    """
+
+    def __init__(
+        self,
+        config: BuildConfig,
+        *,
+        detector: FaceDetector | None = None,
+        landmarker: FaceLandmarker | None = None,
+    ) -> None:
+        self._config = config
+        self._detector = detector or NetworkDetector()
+        self._landmarker = landmarker or FaceLandmarker()
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that the measures depend on beside the file."""
+        finders: list[Any] = [self._detector, self._landmarker]
+        return {
+            "version": VERSION,
+            "frames_per_second": self._config.frames_per_second,
+            "peak_reading": self._config.peak_reading,
+            "peak_smoothing_s": self._config.peak_smoothing_s,
+            "finders": {
+                finder.name: f"{finder.version} {getattr(finder, 'weights', '')}".rstrip()
+                for finder in finders
+            },
+        }
+
+    def measure(self, clip: SourceClip, media_sha256: str) -> ClipMeasures:
+        """Measure one clip; what cannot be measured is named.
+
+        Args:
+            clip: what to measure
+            media_sha256: of the file
+
+        Raises:
+            MediaError: the file gives neither picture nor sound
+            ValueError: its table of action units cannot be used
+        """
+        sound = read_waveform(clip.path, MediaConfig())
+        missing: dict[str, str] = {}
+        pictures = _Pictures()
+        faces = self._faces(clip.path, pictures, sound.waveform is not None, missing)
+        rate = MediaConfig().sample_rate_hz
+        duration_s = _duration(faces, sound.duration_s)
+        prosody = None
+        if sound.waveform is None:
+            missing["voice"] = sound.absence or "there is no sound"
+        else:
+            prosody = measure_prosody(sound.waveform, rate)
+        face, producer = self._face(clip, faces, missing)
+        return ClipMeasures(
+            duration_s=duration_s,
+            face=face,
+            face_producer=producer,
+            scene=None if faces is None else _scene(faces, pictures),
+            prosody=prosody,
+            fingerprint=Fingerprint(
+                sha256=media_sha256,
+                pictures=pictures.chosen(),
+                sound=() if sound.waveform is None else sound_envelope(sound.waveform, rate),
+                transcript=transcript_hash(clip.transcript),
+                duration_s=duration_s,
+            ),
+            missing=missing,
+            notes=(*sound.warnings, *(faces.notes if faces else ())),
+        )
+
+    def _faces(
+        self, path: Path, pictures: _Pictures, has_sound: bool, missing: dict[str, str]
+    ) -> ClipFaces | None:
+        """Follow the faces; a file without picture is no fault where there is sound."""
+        try:
+            return look_at(
+                path,
+                self._detector,
+                self._config.frames_per_second,
+                pictures.observe,
+                pictures.expect,
+                landmarker=self._landmarker,
+            )
+        except MediaError as error:
+            if not has_sound:
+                raise
+            missing["facial"] = missing["scene"] = f"the file has {error.found}"
+            return None
+
+    def _face(
+        self, clip: SourceClip, faces: ClipFaces | None, missing: dict[str, str]
+    ) -> tuple[FaceMeasures | None, tuple[str, str] | None]:
+        if clip.action_units is not None:
+            return self._imported(clip.action_units, faces, missing)
+        if faces is None:
+            return None, None
+        if not faces.people:
+            num = len(faces.times_s)
+            missing["facial"] = f"no face was found in {num} frame{'s' * (num > 1)}"
+            return None, None
+        report = report_on(faces)
+        table, track = report.table, report.track
+        score = None if track.scores is None else float(np.mean(track.scores))
+        return self._at_peak(
+            table, len(faces.times_s), track.coverage, score, not report.speech_counts, missing
+        )
+
+    def _at_peak(
+        self,
+        table: ActionUnitTable,
+        num_frames: int,
+        coverage: float,
+        score: float | None,
+        talking: bool,
+        missing: dict[str, str],
+    ) -> tuple[FaceMeasures, tuple[str, str]]:
+        """Find the peak and read the action units there."""
+        calm = smoothed(table, self._config.peak_smoothing_s)
+        peak = peak_frame(calm, self._config.peak_reading, speech_counts=not talking)
+        if peak is None:
+            missing["facial"] = "the face was followed, but no action unit could be measured"
+        measures = face_measures(
+            calm, peak, num_frames=num_frames, coverage=coverage, score=score, talking=talking
+        )
+        return measures, (table.producer, table.version)
+
+    def _imported(
+        self, path: Path, faces: ClipFaces | None, missing: dict[str, str]
+    ) -> tuple[FaceMeasures, tuple[str, str]]:
+        """Take the action units of another program's table; its own clock says when."""
+        table = read_action_units(path)
+        followed = table.tracked
+        sure = [values[followed] for values in table.confidence.values()]
+        score = float(np.nanmean(sure)) if followed.any() and sure else None
+        talking = faces is None or faces.silence is None
+        coverage = float(np.mean(followed))
+        return self._at_peak(table, len(followed), coverage, score, talking, missing)
+
+
+def _duration(faces: ClipFaces | None, sound_s: float) -> float | None:
+    shown_s = 0.0
+    if faces is not None and not faces.is_still:
+        shown_s = float(faces.times_s[-1]) + faces.step_s
+    longest = max(shown_s, sound_s)
+    return round(longest, 3) if longest > 0 else None
+
+
+def _scene(faces: ClipFaces, pictures: _Pictures) -> SceneMeasures:
+    share = None
+    if faces.people:
+        boxes = faces.people[0].boxes
+        share = float(np.median(boxes[:, 2] * boxes[:, 3])) / (faces.width * faces.height)
+    return pictures.scene.finish(len(faces.people), share)
+
+
+def picture_at(path: Path, time_s: float, frames_per_second: float) -> NDArray[np.uint8]:
+    """Give the frame of a clip that is shown at a time, RGB [h x w x 3].
+
+    Raises:
+        MediaError: the file has no picture
+    """
+    found: NDArray[np.uint8] | None = None
+    for shown_s, frame in stream_frames(path, frames_per_second):
+        if found is not None and shown_s > time_s + 1e-6:
+            break
+        found = frame
+    assert found is not None, "stream_frames raises where there is none"
+    return found
