@@ -31,7 +31,8 @@ MOST: Mapping[ClueKind, int] = {"facial": 3, "voice": 3, "words": 2, "scene": 2}
 quote only a word with a sign is told."""
 
 SCENE_ORDER = ("face_size", "motion", "brightness", "cuts", "people")
-"""Facts of the scene by how much they differ between clips: most clips show one person."""
+"""Facts of the scene by how much they differ between clips. Most clips show one person; any other
+number, none as well, is told first."""
 
 AFFECT_WORDS = ("positive word", "negative word")
 """Clues of the words that are told after the quote; the others follow."""
@@ -152,7 +153,7 @@ def write_evidence(told: Sequence[Clue], clip_id: str, seed: int = 0) -> str:
         groups[at : at + 2] = [f"{groups[at]}{joiner}{groups[at + 1]}"]
     opener: str = choose(OPENERS, clip_id, seed, "opener")
     first, *rest = groups
-    return " ".join([f"{opener}{first}.", *(f"{_capitalised(one)}." for one in rest)])
+    return " ".join([_sentence(f"{opener}{first}"), *(_sentence(one) for one in rest)])
 
 
 def write_conclusion(
@@ -204,6 +205,8 @@ def _ranked(clues: Sequence[Clue]) -> list[Clue]:
 
 def _rank(clue: Clue) -> tuple[float, ...]:
     if clue.kind == "scene":
+        if clue.feature == "people" and clue.value != 1:
+            return (-1.0,)
         order = SCENE_ORDER.index(clue.feature) if clue.feature in SCENE_ORDER else len(SCENE_ORDER)
         return (float(order),)
     if clue.kind == "words":
@@ -222,8 +225,10 @@ def _num_words(clue: Clue) -> int:
     return len(clue.statement.split())
 
 
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _sentence(text: str) -> str:
+    """Begin with a capital and end with one full stop, also after a quote that has its own."""
+    stop = "" if text.endswith(('."', '!"', '?"')) else "."
+    return f"{text[:1].upper()}{text[1:]}{stop}"
 
 
 def _names(weighed: Sequence[WeighedClue], stance: Stance) -> str:
