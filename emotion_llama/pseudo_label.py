@@ -4,6 +4,7 @@ Knows: how a prediction becomes a pseudo-label, what it depends on. Does not kno
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +54,8 @@ class PresetLabelMaker:
         """
         from emotion_llama.predict import Predictor
 
+        # it warns of a kernel that no preset here uses
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         predictor = Predictor.from_pretrained(self.preset, device=self.device, dtype=self.dtype)
 
         def label(path: Path, text: str | None) -> tuple[str, Mapping[str, float]]:
