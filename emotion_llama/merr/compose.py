@@ -21,7 +21,7 @@ from emotion_llama.voice.measures import MEASURES
 
 EVIDENCE_WORDS = 40
 """Words of the evidence up to which further clues are told. The first of each kind is told in any
-case, and a quote does not count. With four kinds of clues a caption has some 70 words, more than the
+case; a quote does not count. With four kinds of clues a caption has some 70 words, more than the
 published ones (median 44), since it tells what was measured of every modality."""
 QUOTE_WORDS = 30
 """A longer transcript is not quoted where another clue of the words can be told."""
