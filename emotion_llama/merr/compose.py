@@ -203,7 +203,8 @@ def certainty_of(weighed: Sequence[WeighedClue]) -> Certainty:
 
 def features_that(stance: Stance, weighed: Sequence[WeighedClue]) -> tuple[str, ...]:
     """Name the features whose clues take a stance."""
-    return tuple(one.clue.feature for one in weighed if one.stance == stance)
+    taking = (one.clue.feature for one in weighed if one.stance == stance)
+    return tuple(dict.fromkeys(taking))
 
 
 def _ranked(clues: Sequence[Clue]) -> list[Clue]:

@@ -112,9 +112,9 @@ def _missed(
     empty = [split for split in wanted if not num_clips[split]]
     if empty:
         yield (
-            f"found {num_bundles} bundle(s) of clips that hang together by speaker, group or "
-            f"source, expected at least {len(wanted)}; {' and '.join(empty)} stay(s) empty; state "
-            "the speaker of each clip, or add clips of other people"
+            f"found {num_bundles} bundle{'s' * (num_bundles != 1)} of clips that hang together by "
+            f"speaker, group or source, expected at least {len(wanted)}, so nothing is in "
+            f"{' and '.join(empty)}; state the speaker of each clip, or add clips of other people"
         )
     elif _distance(reached, aimed) > NEAR_ENOUGH:
         have = ", ".join(f"{split} {reached[split]:.0%} of {aimed[split]:.0%}" for split in wanted)

@@ -67,7 +67,7 @@ def test_too_few_people_leave_a_split_empty_instead_of_tearing_one_apart() -> No
     report = split_report(sources, splits)
     assert sum(count > 0 for count in report.num_clips.values()) == 2
     assert any(
-        "found 2 bundle(s)" in note and "expected at least 3" in note for note in report.notes
+        "found 2 bundles" in note and "expected at least 3" in note for note in report.notes
     )
 
 
