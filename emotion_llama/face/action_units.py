@@ -30,7 +30,7 @@ from emotion_llama.face.points import MIRRORED
 from emotion_llama.face.shape import eye_distance_px, frontal, population
 from emotion_llama.records import ActionUnitTable, FaceTrack, NeutralScope
 
-PRODUCER, VERSION = "face-points movement fit", "2"
+PRODUCER, VERSION = "face-points movement fit", "3"
 
 FITTED = tuple(MOVEMENTS)
 PARTED, JAW = "AU25", "AU26"
@@ -47,10 +47,26 @@ LIDS, LID_ERROR = (36, 37, 38, 39, 40, 41), 0.25 * MM
 CHIN, CHIN_ERROR = (6, 7, 8), 5.0 * MM
 """Points of the chin, and how far its height misleads: it is a smooth line without a mark, and
 face crops end there."""
+MOUTH_AND_NOSE = (31, 32, 33, 48, 49, 50, 51, 57, 58, 59, 60, 61, 62, 66, 67)
+"""Points that a dropping jaw takes along, each face in its own way."""
+JAW_DROP = 13.0 * MM
+"""How far the lower lip goes down at the full grade of the jaw (`MOVEMENTS`)."""
 CLIP_SHIFT = 0.5 * MM
 """Deviation of the height of brows and eyes, nose, mouth as groups within a clip: misread pitch."""
 PRIOR_DEVIATION = {"population": 0.5, "clip": 0.4}
 """Expected size of a movement as a share of the strongest: keeps noise from becoming movements."""
+
+OPENING_STEP = 0.25
+"""Steps in which the drop of the jaw (share of the full grade) is told apart below."""
+OPENING_ERROR = 0.1
+"""Deviation of the points of mouth and nose, as a share of how far the jaw has dropped: an open
+mouth is formed in many ways, and what the table does not explain must not become other units."""
+OPEN_FROM, OPEN_TO = 0.3, 0.6
+"""Drop of the jaw (share of the full grade) from which the units below lose confidence, and at
+which they are not measured: lips and nose follow the jaw, on talking people more than they express.
+Chosen on the development clips (docs/face.md)."""
+UNREAD_WHILE_OPEN = ("AU09", "AU10", "AU14", "AU15", "AU17", "AU20", "AU23", "AU28")
+"""Units of nose and lips that cannot be read while the mouth is wide open; a smile can."""
 
 FEWEST_FRAMES_FOR_NEUTRAL = 8
 """Frames from which a clip can show the person's neutral face; fewer are held against many
@@ -88,7 +104,7 @@ class _Fit:
 
 
 @cache
-def _fit(scope: NeutralScope) -> _Fit:
+def _fit(scope: NeutralScope, opening: float = 0.0) -> _Fit:
     """Prepare the fit: least squares in the metric of what differs without any movement.
 
     Against many people's mean, faces at rest differ by their shape, of every coordinate and of the
@@ -110,6 +126,8 @@ def _fit(scope: NeutralScope) -> _Fit:
     errors[[RIGHT_SIDE.index(point) for point in CHIN], 1] = CHIN_ERROR
     if scope == "clip":
         errors[[RIGHT_SIDE.index(point) for point in LIDS]] = LID_ERROR
+    mouth_and_nose = [RIGHT_SIDE.index(point) for point in MOUTH_AND_NOSE]
+    errors[mouth_and_nose] = np.hypot(errors[mouth_and_nose], OPENING_ERROR * opening * JAW_DROP)
     covariance = covariance + np.diag(errors.reshape(-1) ** 2)
     project = np.asarray(np.linalg.solve(covariance, movements), dtype=np.float64)  # [58 x u]
     prior = np.eye(len(FITTED)) / PRIOR_DEVIATION[scope] ** 2
@@ -167,13 +185,30 @@ def _shares(
     return shares
 
 
+def _shares_in_motion(
+    differences: NDArray[np.float64], base: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the shares of `_shares` against a person's own neutral, doubting an open mouth.
+
+    Fit once to see how far the jaw has dropped, then again with what is known to go wrong there.
+    """
+    shares = _shares(_fit("clip"), differences, base)
+    jaw = FITTED.index(JAW)
+    opening = np.round((shares[:, jaw] + base[jaw]) / OPENING_STEP) * OPENING_STEP
+    for one in np.unique(opening[opening > 0]):
+        rows = opening == one
+        shares[rows] = _shares(_fit("clip", float(one)), differences[rows], base)
+    return shares
+
+
 def _calm_face(
     differences: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Find the face that a clip shows in its calmest frames, and what it expresses.
 
     A movement that lasts there and is too strong for the shape of a face at rest is an expression;
-    what is weaker is the person's own shape.
+    what is weaker is the person's own shape. Brows that stand high all through a clip are the
+    person's own as well: neither points nor pixels tell them from raised ones.
 
     Args:
         differences: from the mean neutral face, of the frames that count, [t x 58]
@@ -189,6 +224,7 @@ def _calm_face(
     calm = order[: max(FEWEST_CALM, min(num_calm, round(CALM_SHARE * len(order))))]
     lasting = np.median(shares[calm], axis=0)  # [u]
     base = np.where(lasting > OWN_SHAPE, lasting, 0.0)
+    base[[FITTED.index(unit) for unit in BROW_UNITS]] = 0.0
     base[FITTED.index("AU45")] = 0.0  # lids that hang are the person's own
     return np.asarray(np.median(differences[calm], axis=0)), base
 
@@ -202,7 +238,8 @@ def measure_action_units(
     they clearly express apart; on a still or a very short clip the mean of many people. 3. Explain
     the difference by movements.
 
-    A value is NaN where the face is too small, turned too far, or its part is covered.
+    A value is NaN where the face is too small, turned too far, or its part is covered; in a clip
+    also, of lips and nose, where the mouth is wide open.
 
     Args:
         track: a face with points
@@ -222,17 +259,17 @@ def measure_action_units(
     trust = _trust(track, pose_deg)  # [t x u]
     usable = trust.max(axis=1) > 0
     scope: NeutralScope = "population"
-    base = None
     if usable.sum() >= FEWEST_FRAMES_FOR_NEUTRAL:
         scope = "clip"
         calm, base = _calm_face(differences[usable])
-        differences = differences - calm
-    fit = _fit(scope)
-    grades = FULL * (_shares(fit, differences, base) + (0.0 if base is None else base))
-    if scope == "population":  # the points cannot tell a raised brow from a high one
+        grades = FULL * (_shares_in_motion(differences - calm, base) + base)
+    else:
+        grades = FULL * _shares(_fit(scope), differences)
+        # the points cannot tell a raised brow from a high one
         grades[:, [FITTED.index(unit) for unit in BROW_UNITS]] = read_brows(_aligned_crops(track))
+    trust = trust * _closed(grades)
     values = np.where(trust > 0, grades, np.nan).astype(np.float32)
-    sure = (trust * fit.reliability).astype(np.float32)
+    sure = (trust * _fit(scope).reliability).astype(np.float32)
     intensity = {unit: np.minimum(values[:, k], FULL) for k, unit in enumerate(FITTED)}
     confidence = {unit: sure[:, k] for k, unit in enumerate(FITTED)}
     jaw = values[:, FITTED.index(JAW)]
@@ -250,6 +287,14 @@ def measure_action_units(
         producer=f"{PRODUCER} on {track.producer}",
         version=VERSION,
     )
+
+
+def _closed(grades: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give how far the drop of the jaw leaves each unit readable, 0 to 1, [t x u]."""
+    opening = grades[:, FITTED.index(JAW)] / FULL
+    left = np.clip((OPEN_TO - opening) / (OPEN_TO - OPEN_FROM), 0.0, 1.0)  # [t]
+    concerned = np.array([unit in UNREAD_WHILE_OPEN for unit in FITTED])
+    return np.where(concerned, left[:, None], 1.0)
 
 
 def _aligned_crops(track: FaceTrack) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ know: how units were measured, pictures. Source: Cheng et al. 2024, section 3.1 
 the frame with the largest sum of intensities; docs/face.md has the two readings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -87,6 +87,56 @@ def peak_frame(
         units=units,
         num_frames=int(counted.sum()),
     )
+
+
+def smoothed(table: ActionUnitTable, window_s: float) -> ActionUnitTable:
+    """Take the running median of every unit over time.
+
+    Lips that talk change four to five times a second; an expression stays. A value is the median
+    of those frames of the window in which the unit was measured, a confidence that of all of them,
+    with 0 where it was not. Flags, the clock, frame numbers and untracked rows stay as they are.
+
+    Args:
+        table: action units of one person
+        window_s: width in seconds; no wider than a frame leaves the table as it is
+
+    Raises:
+        ValueError: a negative window
+    """
+    if window_s < 0:
+        msg = f"window_s: found {window_s}, expected a number of seconds from 0"
+        raise ValueError(msg)
+    step_s = float(np.median(np.diff(table.times_s))) if len(table.times_s) > 1 else 0.0
+    reach = round(window_s / step_s / 2) if step_s > 0 else 0
+    if reach == 0:
+        return table
+    # where the face was lost for a while, the next row is no neighbour
+    distances_s = _windows(table.times_s, reach) - table.times_s[:, None]
+    near = np.abs(distances_s) < (reach + 0.5) * step_s  # [t x window], NaN is not
+
+    def calm(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        medians = _medians(np.where(near, _windows(values, reach), np.nan))
+        return np.where(table.tracked, medians, values).astype(np.float32)
+
+    return replace(
+        table,
+        intensity={unit: calm(values) for unit, values in table.intensity.items()},
+        confidence={unit: calm(values) for unit, values in table.confidence.items()},
+    )
+
+
+def _windows(values: NDArray[np.floating], reach: int) -> NDArray[np.float64]:
+    """Give each value with ``reach`` neighbours on both sides, NaN past the ends, [t x window]."""
+    padded = np.pad(values.astype(np.float64), reach, constant_values=np.nan)
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+
+
+def _medians(windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the median of each row without NaN; NaN where nothing else is there, [t]."""
+    known = ~np.isnan(windows).all(axis=1)
+    medians = np.full(len(windows), np.nan)
+    medians[known] = np.nanmedian(windows[known], axis=1)
+    return medians
 
 
 def uncounted_units(*, speech_counts: bool) -> tuple[str, ...]:

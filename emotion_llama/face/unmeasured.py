@@ -1,6 +1,6 @@
-"""Why an action unit has no value: the face is too small, turned away, doubtful or covered.
+"""Why an action unit has no value: a small, turned, doubtful or covered face, a wide-open mouth.
 
-Knows: the limits of `action_units`. Does not know: values, pictures.
+Knows: the limits of `action_units`. Does not know: how values are found, pictures.
 """
 
 from collections import Counter
@@ -16,8 +16,10 @@ from emotion_llama.face.action_units import (
     MIN_EYE_PX,
     MIN_SCORE,
     MIN_VISIBLE,
+    OPEN_TO,
+    UNREAD_WHILE_OPEN,
 )
-from emotion_llama.face.movements import REGION_OF_UNIT
+from emotion_llama.face.movements import FULL, REGION_OF_UNIT
 from emotion_llama.face.networks import REGIONS
 from emotion_llama.face.shape import eye_distance_px
 from emotion_llama.records import ActionUnitTable, FaceTrack
@@ -33,13 +35,14 @@ def why_never_measured(table: ActionUnitTable, track: FaceTrack) -> Mapping[str,
         track: a face with points
     """
     never = [unit for unit in table.units if np.isnan(table.intensity[unit]).all()]
-    return {unit: _most_frequent(reasons_of_rows(track, unit)) for unit in never}
+    return {unit: _most_frequent(reasons_of_rows(table, track, unit)) for unit in never}
 
 
-def reasons_of_rows(track: FaceTrack, unit: str) -> list[str | None]:
+def reasons_of_rows(table: ActionUnitTable, track: FaceTrack, unit: str) -> list[str | None]:
     """Say for every row why a unit cannot be measured there; ``None`` where it can.
 
     Args:
+        table: what was measured on the track
         track: a face with points
         unit: one that `measure_action_units` gives
     """
@@ -56,12 +59,19 @@ def reasons_of_rows(track: FaceTrack, unit: str) -> list[str | None]:
          np.abs(track.pose_deg[:, :2]).max(axis=1) >= MAX_TURN_DEG),
         ("it is hardly a face", track.scores < MIN_SCORE),
         (f"the {region} {'are' if region == 'eyes' else 'is'} covered", covered),
+        ("the mouth is wide open", _wide_open(table, unit)),
     ]  # fmt: skip
     reasons: list[str | None] = [None] * len(track.times_s)
     for words, holds in reversed(checks):  # the first check that holds has the last word
         for row in np.flatnonzero(holds):
             reasons[row] = words
     return reasons
+
+
+def _wide_open(table: ActionUnitTable, unit: str) -> NDArray[np.bool_]:
+    """Tell where the jaw has dropped too far for a unit of lips or nose to be read, [t]."""
+    concerned = unit in UNREAD_WHILE_OPEN
+    return (table.intensity[JAW] >= OPEN_TO * FULL) & concerned
 
 
 def _most_frequent(reasons: list[str | None]) -> str:

@@ -1,4 +1,4 @@
-"""Action units of clips whose motions were planted, and the peak frame of tables."""
+"""Action units of clips whose motions were planted, and of points moved by known amounts."""
 
 import dataclasses
 
@@ -9,13 +9,16 @@ from face import planted
 from emotion_llama.face import (
     action_units,
     align_face,
+    head_pose,
     measure_action_units,
-    peak_frame,
     track_faces,
     whole_frame_track,
 )
 from emotion_llama.face.brow_reading import read_brows as read
-from emotion_llama.records import ActionUnitTable
+from emotion_llama.face.movements import MM, MOVEMENTS
+from emotion_llama.face.points import MIRRORED
+from emotion_llama.face.shape import population
+from emotion_llama.records import FaceTrack
 
 PLANTED = [
     ("collins", "brows_up"),
@@ -101,45 +104,108 @@ def test_track_without_points_is_refused():
         measure_action_units(track)
 
 
-def table(**units):
-    size = len(next(iter(units.values())))
-    values = {name: np.array(value, np.float32) for name, value in units.items()}
-    return ActionUnitTable(
-        times_s=np.arange(size) / 10,
-        frames=np.arange(size),
-        intensity=values,
-        presence={},
-        confidence={name: np.ones(size, np.float32) for name in units},
-        tracked=np.ones(size, bool),
-        scale="0-5",
-        scope="clip",
-        producer="test",
-        version="1",
+EYES_PX = 60.0
+LIPS_AND_NOSE = ("AU09", "AU10", "AU14", "AU15", "AU17", "AU20", "AU23", "AU28")
+
+
+def moved(**shares):
+    """The mean face, its points moved by shares of the table's movements, [70 x 3]."""
+    points = population()["mean"].astype(np.float64)
+    for unit, share in shares.items():
+        for point, (out, up) in MOVEMENTS[unit].items():
+            twin = MIRRORED[point]
+            points[point] += share * MM * np.array([-out, -up, 0.0])
+            if twin != point:
+                points[twin] += share * MM * np.array([out, -up, 0.0])
+    return points
+
+
+def track_of(faces):
+    """Follow a face through frames of the same light whose points are given, [t x 70 x 3]."""
+    points = (EYES_PX * np.asarray(faces)).astype(np.float32)
+    return FaceTrack(
+        crops=np.full((len(points), 96, 96, 3), 90, np.uint8),
+        times_s=np.arange(len(points)) / 25,
+        boxes=np.tile(np.float32([0, 0, 100, 100]), (len(points), 1)),
+        coverage=1.0,
+        producer="test 1",
+        scores=np.ones(len(points), np.float32),
+        points=points,
+        pose_deg=head_pose(points).astype(np.float32),
+        visible=np.ones((len(points), 3), np.float32),
     )
 
 
-def test_peak_is_the_largest_sum_without_blinks_and_speech():
-    units = table(AU06=[0, 1, 2], AU12=[0, 3, 1], AU25=[0, 0, 5], AU26=[0, 0, 5], AU45=[5, 0, 5])
-    peak = peak_frame(units)
-    assert (peak.row, peak.score, peak.units) == (1, 4.0, ("AU06", "AU12"))
-    assert peak_frame(units, speech_counts=True).row == 2
+def measured(*faces):
+    """Measure a clip of 12 frames of each face in turn: unit -> grade and confidence of each."""
+    table = measure_action_units(track_of(np.repeat(np.stack(faces), 12, axis=0)))
+    assert table.scope == "clip"
+    return [
+        {unit: (table.intensity[unit][row], table.confidence[unit][row]) for unit in table.units}
+        for row in range(0, 12 * len(faces), 12)
+    ]
 
 
-def test_frequent_reading_sums_only_what_occurs_often():
-    units = table(AU12=[2, 2, 3, 2], AU04=[0, 5, 0, 0])
-    assert peak_frame(units, "all").row == 1
-    frequent = peak_frame(units, "frequent")
-    assert (frequent.row, frequent.units) == (2, ("AU12",))
+def grades(face):
+    return {unit: grade for unit, (grade, _) in face.items()}
 
 
-def test_untracked_and_doubtful_frames_are_no_peak():
-    units = table(AU12=[1, 5, 4, 2])
-    tracked = np.array([True, False, True, True])
-    doubt = {"AU12": np.array([1, 1, 0.2, 1], np.float32)}
-    assert peak_frame(dataclasses.replace(units, tracked=tracked, confidence=doubt)).row == 3
+HIGH = {"AU01": 0.9, "AU02": 0.9, "AU05": 0.8}
 
 
-def test_no_frame_no_peak():
-    units = table(AU12=[1, 2])
-    assert peak_frame(dataclasses.replace(units, tracked=np.zeros(2, bool))) is None
-    assert peak_frame(table(AU45=[1, 2])) is None
+def test_brows_that_stand_high_all_through_a_clip_are_the_persons_own():
+    still, smiling = map(grades, measured(moved(**HIGH), moved(**HIGH, AU12=0.8)))
+    assert max(still[unit] for unit in HIGH) < 0.5
+    assert max(smiling[unit] for unit in HIGH) < 0.5
+    assert smiling["AU12"] > 3
+
+
+def test_low_brows_all_through_a_clip_are_the_persons_own_too():
+    assert grades(measured(moved(AU04=0.9), moved(AU04=0.9, AU12=0.8))[0])["AU04"] < 0.5
+
+
+def test_high_brows_that_rise_further_are_raised():
+    calm, raised = map(grades, measured(moved(AU01=0.5, AU02=0.5), moved(AU01=1.0, AU02=1.0)))
+    assert min(raised["AU01"], raised["AU02"]) > 2
+    assert max(calm["AU01"], calm["AU02"]) < 0.5
+
+
+@pytest.mark.parametrize("share", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("smile", [0.0, 0.8])
+def test_a_wide_open_mouth_leaves_lips_and_nose_unmeasured(share, smile):
+    calm, wide = measured(moved(), moved(AU26=share, AU25=share, AU12=smile))
+    for unit in LIPS_AND_NOSE:
+        assert np.isnan(wide[unit][0]) and wide[unit][1] == 0, unit
+        assert not np.isnan(calm[unit][0]) and calm[unit][1] > 0, unit
+    for unit in set(wide) - set(LIPS_AND_NOSE):
+        assert not np.isnan(wide[unit][0]) and wide[unit][1] == calm[unit][1] > 0, unit
+    assert wide["AU26"][0] == 5 and wide["AU27"][0] > 1
+    assert (wide["AU12"][0] > 1) == (smile > 0)
+
+
+def test_a_half_open_mouth_leaves_lips_and_nose_less_sure():
+    shares = [0.0, 0.2, 0.3, 0.4]
+    closed, ajar, *half = measured(*(moved(AU26=share, AU25=share) for share in shares))
+    for unit in LIPS_AND_NOSE:
+        assert ajar[unit][1] == closed[unit][1], f"{unit}: below a drop of .3 nothing changes"
+        sure = [closed[unit][1], *(face[unit][1] for face in half)]
+        assert sure[0] > sure[1] > sure[2] > 0, unit
+        assert not any(np.isnan(face[unit][0]) for face in half), unit
+    assert all(face["AU12"][1] == closed["AU12"][1] for face in half)
+
+
+def test_lips_of_an_open_mouth_move_further_before_they_count():
+    drop = {"AU26": 0.3, "AU25": 0.3}
+    calm, closed, jaw, both = map(
+        grades, measured(moved(), moved(AU20=0.4), moved(**drop), moved(**drop, AU20=0.4))
+    )
+    assert closed["AU20"] - calm["AU20"] > 2
+    assert 1 < both["AU20"] - jaw["AU20"] < 0.85 * (closed["AU20"] - calm["AU20"])
+
+
+def test_a_still_of_a_wide_open_mouth_leaves_lips_and_nose_unmeasured_too():
+    table = measure_action_units(track_of([moved(AU26=1.5, AU25=1.5)]))
+    assert table.scope == "population"
+    assert all(np.isnan(table.intensity[unit][0]) for unit in LIPS_AND_NOSE)
+    assert all(table.confidence[unit][0] == 0 for unit in LIPS_AND_NOSE)
+    assert table.confidence["AU12"][0] > 0
