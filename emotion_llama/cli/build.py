@@ -28,11 +28,13 @@ from emotion_llama.cli.output import (
 if TYPE_CHECKING:
     from emotion_llama.config import BuildConfig
     from emotion_llama.media import SpeechRecognizer
-    from emotion_llama.merr.build import BuildPlan, BuildReport
+    from emotion_llama.merr.build import BuildPlan, BuildReport, Runner
+    from emotion_llama.merr.sources import SourceClip
+    from emotion_llama.pseudo_label import PresetLabelMaker
 
 EXIT_CODES = (
-    "Exit code: 0 every clip was read, 1 some could not be (OUT/errors.jsonl), 2 wrong command or "
-    "settings, 130 stopped with Ctrl-C."
+    "Exit code: 0 every clip was kept or rejected, 1 some could not be read or captioned "
+    "(DATASET/errors.jsonl), 2 wrong command or settings, 130 stopped with Ctrl-C."
 )
 
 NAMED_FAILURES = 5
@@ -168,7 +170,7 @@ def build(
             min=0,
             metavar="N",
             help="Processes that work on clips; 0 works in this one.",
-            show_default="one for each processor",
+            show_default="one for each processor, with --ray one fewer",
         ),
     ] = None,
     limit: Annotated[
@@ -199,6 +201,12 @@ def build(
     stopped at any time; the same command continues. Two runs write the same bytes.
     """
     with one_line_errors(debug, WRONG_COMMAND):
+        from emotion_llama.merr.build import BuildPlan, require_usable
+        from emotion_llama.merr.sources import read_labels
+
+        if ray and workers == 0:
+            msg = "Ray needs an actor; give at least 1, or leave --workers out"
+            raise typer.BadParameter(msg, param_hint="--workers")
         config = build_config(
             settings or [],
             rules=rules,
@@ -209,15 +217,20 @@ def build(
             voice_model=voice_model,
             allow_remote=allow_remote,
         )
-        plan = build_plan(
-            source, out, config, labels, text, preset, name, licence, limit, speech_model, device
+        require_usable(config)
+        clips = named_clips(source, text, name, licence)[:limit]
+        plan = BuildPlan(
+            clips=clips,
+            out_dir=out,
+            config=config,
+            given_labels=None if labels is None else read_labels(labels, clips),
+            labels_name="" if labels is None else labels.name,
+            label_maker=label_maker(preset, device) if preset or labels is None else None,
+            load_recognizer=recognizer(speech_model, device),
+            trust_names=resume,
         )
-        plan = with_resume(plan, resume)
-        check_early(config)
-    if workers is None:
-        workers = num_usable_cpus() if len(plan.clips) > 1 else 0
     with one_line_errors(debug):
-        report = run(plan, workers, ray)
+        report = run(with_full_paths(plan) if ray else plan, runner(len(clips), workers, ray))
         show(report, out)
         if report.failures:
             raise typer.Exit(FAILED)
@@ -240,7 +253,11 @@ def build_config(changes: Sequence[str], **flags: Any) -> "BuildConfig":
         if not equals:
             msg = f"found {change!r}, expected NAME=VALUE"
             raise typer.BadParameter(msg, param_hint="--set")
-        values[setting.strip()] = yaml.safe_load(value)
+        try:
+            values[setting.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            msg = f"found {change!r}, expected a value in the form of YAML"
+            raise typer.BadParameter(msg, param_hint="--set") from error
     try:
         return BuildConfig(**values)
     except ValidationError as error:
@@ -252,50 +269,22 @@ def build_config(changes: Sequence[str], **flags: Any) -> "BuildConfig":
         raise typer.BadParameter(msg, param_hint="--set") from error
 
 
-def build_plan(
-    source: Path,
-    out: Path,
-    config: "BuildConfig",
-    labels: Path | None,
-    text: Path | None,
-    preset: str | None,
-    name: str | None,
-    licence: str | None,
-    limit: int | None,
-    speech_model: str | None,
-    device: str | None,
-) -> "BuildPlan":
-    """List the clips and find who labels them.
+def named_clips(
+    source: Path, text: Path | None, name: str | None, licence: str | None
+) -> "list[SourceClip]":
+    """List the clips with what flags and tables say of them.
 
     Raises:
-        ValueError: an unusable manifest or table, or no such preset
+        ValueError: an unusable manifest or table
     """
     from emotion_llama.media import read_sentences
-    from emotion_llama.merr.build import BuildPlan
-    from emotion_llama.merr.sources import list_sources, read_labels
+    from emotion_llama.merr.sources import list_sources
 
     spoken = read_sentences(text) if text is not None else None
-    clips = list_sources(source, name=name, licence=licence, transcripts=spoken)[:limit]
-    given = read_labels(labels, clips) if labels is not None else None
-    return BuildPlan(
-        clips=clips,
-        out_dir=out,
-        config=config,
-        given_labels=given,
-        labels_name=labels.name if labels is not None else "",
-        label_maker=label_maker(preset, device) if preset or labels is None else None,
-        load_recognizer=recognizer(speech_model, device),
-    )
+    return list_sources(source, name=name, licence=licence, transcripts=spoken)
 
 
-def with_resume(plan: "BuildPlan", resume: bool) -> "BuildPlan":
-    """Let files be known by their names, if asked for."""
-    from dataclasses import replace
-
-    return replace(plan, trust_names=resume)
-
-
-def label_maker(preset: str | None, device: str | None) -> Any:
+def label_maker(preset: str | None, device: str | None) -> "PresetLabelMaker":
     """Find the preset that labels, and say its terms.
 
     Raises:
@@ -306,11 +295,13 @@ def label_maker(preset: str | None, device: str | None) -> Any:
     from emotion_llama.pseudo_label import PresetLabelMaker
 
     quiet_loading()
-    maker = PresetLabelMaker(preset or "mini", device)
-    notice = preset_notice(find_preset(maker.preset))
+    name = preset or "mini"
+    folder = find_preset(name)
+    notice = preset_notice(folder)
     if notice:
         say(notice, style="dim")
-    return maker
+    # processes may begin in another folder
+    return PresetLabelMaker(str(folder.resolve()) if folder == Path(name) else name, device)
 
 
 def recognizer(model: str | None, device: str | None) -> "Callable[[], SpeechRecognizer] | None":
@@ -323,21 +314,37 @@ def recognizer(model: str | None, device: str | None) -> "Callable[[], SpeechRec
     return partial(WhisperRecognizer, model, device=choose_device(device))
 
 
-def check_early(config: "BuildConfig") -> None:
-    """Refuse tables and models that cannot be used before anything is measured.
+def with_full_paths(plan: "BuildPlan") -> "BuildPlan":
+    """Name all files by their full paths: the machines of a cluster begin in other folders."""
+    from dataclasses import replace
 
-    Raises:
-        ValueError: an unknown table, or no model
+    clips = [
+        replace(
+            clip,
+            path=clip.path.resolve(),
+            action_units=clip.action_units and clip.action_units.resolve(),
+        )
+        for clip in plan.clips
+    ]
+    return replace(plan, clips=clips, out_dir=plan.out_dir.resolve())
+
+
+def runner(num_clips: int, workers: int | None, ray: bool) -> "Runner":
+    """Choose what works on the clips: this process, several, or a cluster.
+
+    Args:
+        num_clips: how many there are; one alone needs no other process
+        workers: processes; ``None``: one for each processor, of a cluster all but one
+        ray: whether it is a cluster
     """
-    from emotion_llama.merr.describers import require_model_spec
-    from emotion_llama.merr.rules import load_rules
+    if ray:
+        return partial(run_on_cluster, workers or max(1, num_usable_cpus() - 1))
+    if workers is None:
+        workers = num_usable_cpus() if num_clips > 1 else 0
+    return partial(run_here, workers)
 
-    load_rules(config.rules)
-    for spec in (config.text_model, config.picture_model, config.voice_model):
-        require_model_spec(spec, allow_remote=config.allow_remote)
 
-
-def run(plan: "BuildPlan", workers: int, ray: bool) -> "BuildReport":
+def run(plan: "BuildPlan", work: "Runner") -> "BuildReport":
     """Build, with a bar or lines on stderr.
 
     Raises:
@@ -347,10 +354,9 @@ def run(plan: "BuildPlan", workers: int, ray: bool) -> "BuildReport":
 
     plan.out_dir.mkdir(parents=True, exist_ok=True)
     progress = Progress(len(plan.clips))
-    runner = partial(run_on_cluster, workers) if ray else partial(run_here, workers)
     try:
         with progress.waiting:
-            return build_dataset(plan, runner, progress)
+            return build_dataset(plan, work, progress)
     except KeyboardInterrupt:
         say(
             f"stopped at {progress.stage}, {progress.done} of {progress.total} clips; what is done "
@@ -373,7 +379,7 @@ def run_on_cluster(
     """Work on a Ray cluster whose machines see the same files."""
     from emotion_llama.bulk_ray import Stage, run_on_ray
 
-    yield from run_on_ray([Stage(make_worker, max(1, num_workers))], rows)
+    yield from run_on_ray([Stage(make_worker, num_workers)], rows)
 
 
 class Progress:
@@ -413,7 +419,8 @@ def show(report: "BuildReport", out: Path) -> None:
     for note in report.notes:
         say(f"note: {note}", style="yellow")
     for clip_id, why in list(report.failures.items())[:NAMED_FAILURES]:
-        say(why if why.startswith(clip_id) else f"{clip_id}: {why}", style="red")
+        named = why if why.startswith(clip_id) else f"{clip_id}: {why}"
+        say(terminal.printable(named), style="red")
     if len(report.failures) > NAMED_FAILURES:
         say(f"... all of them in {out / 'errors.jsonl'}", style="red")
     say(f"data set: {out}; look at it with: emotion-llama merr stats {out}")

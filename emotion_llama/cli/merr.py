@@ -3,10 +3,9 @@
 Knows: flags, what is written on stdout and stderr. Does not know: records, forms, pages.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -134,7 +133,7 @@ def validate(
     if len(faults) > NAMED_FAULTS and not all_faults:
         say(f"... and {len(faults) - NAMED_FAULTS} more; --all writes them out")
     if faults:
-        say(f"{len(faults)} faults in {dataset}", style="red")
+        say(f"{len(faults)} fault{'s' * (len(faults) > 1)} in {dataset}", style="red")
         raise typer.Exit(FAILED)
     say(f"{dataset}: no fault found")
 
@@ -207,15 +206,24 @@ def reviewed(dataset: Path) -> "list[MerrRecord]":
     if not file.is_file():
         return kept
     read = read_reviews(file)
+    for notice in read.notices:
+        say(notice, style="yellow")
     applied = apply([*kept, *rejected], read.reviews)
     say(
         f"reviews: {applied.num_accepted} accepted, {applied.num_edited} edited, "
         f"{applied.num_rejected} rejected"
     )
-    for what, clips in (("stale", applied.stale), ("undecided", applied.unsettled)):
+    not_applied = {
+        "made for an earlier state of the record": applied.stale,
+        "reviewers disagree": applied.unsettled,
+        "they break a rule": applied.refused,
+        "of clips that are not here": applied.unknown_clips,
+    }
+    for why, clips in not_applied.items():
         if clips:
-            say(f"reviews not applied, {what}: {len(clips)}", style="yellow")
-    return [record for record in applied.records if record.status == "kept"]
+            say(f"reviews not applied, {why}: {len(clips)}", style="yellow")
+    chosen = [record for record in applied.records if record.status == "kept"]
+    return sorted(chosen, key=lambda record: record.clip_id)
 
 
 def write_form(
@@ -276,8 +284,9 @@ def import_annotations(
 ) -> None:
     """Take annotations of others into a data set of this package's form."""
     with one_line_errors(debug, WRONG_COMMAND):
+        from emotion_llama.merr.dataset_files import write_dataset
         from emotion_llama.merr.importing import read_mer_factory, read_published
-        from emotion_llama.merr.record_file import RECORDS_FILE, REJECTED_FILE, write_records
+        from emotion_llama.merr.record_file import RECORDS_FILE
 
         if (out / RECORDS_FILE).exists():
             msg = f"{out} holds a data set already; name a new folder"
@@ -285,12 +294,9 @@ def import_annotations(
         if form is Origin.PUBLISHED:
             records = read_published(source, table, source=source.stem, licence=licence)
         else:
-            records = read_mer_factory(source, source=source.name, licence=licence)
-        out.mkdir(parents=True, exist_ok=True)
-        groups: Mapping[str, Any] = {RECORDS_FILE: "kept", REJECTED_FILE: "rejected"}
-        for file, status in groups.items():
-            chosen = sorted(
-                (r for r in records if r.status == status), key=lambda record: record.clip_id
-            )
-            say(f"{status}: {write_records(out / file, chosen)}")
+            records = read_mer_factory(source, source=source.resolve().name, licence=licence)
+        records.sort(key=lambda record: record.clip_id)
+        imported = {"imported": {"from": form.value, "file": source.resolve().name}}
+        write_dataset(out, records, {}, {}, imported)
+        say(f"took over {len(records)} clips")
         say(f"data set: {out}; look at it with: emotion-llama merr stats {out}")

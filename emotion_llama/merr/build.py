@@ -7,7 +7,7 @@ any stage works, processes, models; the runner and what labels are given to it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ from emotion_llama.merr.caption_work import CaptionJob, CaptionWorker, FineResul
 from emotion_llama.merr.clip_work import ClipWorker, LabelMaker, WorkedClip, WorkSettings
 from emotion_llama.merr.coarse import coarse_caption
 from emotion_llama.merr.dataset_files import write_dataset
-from emotion_llama.merr.duplicates import Duplicate, find_duplicates
+from emotion_llama.merr.describers import require_model_spec
+from emotion_llama.merr.duplicates import Duplicate, find_duplicates, transcript_hash
 from emotion_llama.merr.facial import facial_clues
 from emotion_llama.merr.gates import quality_gates, word_agreement
 from emotion_llama.merr.lineage import Lineage
@@ -79,6 +80,11 @@ class BuildPlan:
     load_recognizer: Callable[[], SpeechRecognizer] | None = None
     trust_names: bool = False
 
+    @cached_property
+    def labels_version(self) -> str:
+        """Hash of the labels that the table gives to the clips."""
+        return key_of(dict(sorted((self.given_labels or {}).items())))[:16]
+
 
 @dataclass(frozen=True)
 class BuildReport:
@@ -88,11 +94,11 @@ class BuildReport:
     num_kept: int
     num_rejected: int
     failures: Mapping[str, str]
-    """clip id -> why it could not be read"""
+    """clip id -> why it could not be read or captioned; the next run tries it again"""
     reused: Mapping[str, int]
     """stage -> clips whose result was there already"""
     reasons: Mapping[str, int]
-    """why clips were rejected; one clip may have several"""
+    """why clips were rejected -> how many; one clip may have several reasons"""
     notes: tuple[str, ...]
 
 
@@ -120,17 +126,22 @@ def build(
     if plan.given_labels is None and plan.label_maker is None:
         msg = "found neither a table of labels nor a preset that labels; give one of them"
         raise ValueError(msg)
-    table = load_rules(plan.config.rules)
+    table = require_usable(plan.config)
     lineage = Lineage()
-    worked, failures = _work(plan, runner, watch)
+    worked, unread = _work(plan, runner, watch)
     drafts = [
         _draft(one, others, plan, table, lineage)
         for one, others in zip(worked, _among_others(worked, plan), strict=True)
     ]
     drafts = [_decided(draft, plan.config) for draft in drafts]
-    captioned = _captioned(drafts, plan, table, runner, watch, lineage)
+    captioned, unwritten = _captioned(drafts, plan, table, runner, watch, lineage)
+    failures = dict(sorted({**unread, **unwritten}.items()))
     records = sorted((draft.record for draft in captioned), key=lambda record: record.clip_id)
-    write_dataset(plan.out_dir, records, failures, plan.config, lineage, table)
+    built = {
+        "settings": shown_settings(plan.config),
+        "rules": {"table": table.name, "version": table.version},
+    }
+    write_dataset(plan.out_dir, records, failures, lineage.producers, built)
     kept = [record for record in records if record.status == "kept"]
     return BuildReport(
         num_clips=len(plan.clips),
@@ -138,9 +149,40 @@ def build(
         num_rejected=len(records) - len(kept),
         failures=failures,
         reused=Counter(stage for draft in captioned for stage in draft.reused),
-        reasons=Counter(reason.partition(":")[0] for r in records for reason in r.reasons),
+        reasons=Counter(name for record in records for name in _named(record.reasons)),
         notes=_notes(worked, records, plan),
     )
+
+
+def require_usable(config: BuildConfig) -> RuleTable:
+    """Refuse settings that would fail only after everything was measured.
+
+    Returns:
+        the rule table
+
+    Raises:
+        ValueError: an unknown or unusable table, model or endpoint, or shares of splits that do not
+            add up to 1
+    """
+    assign_splits((), config.split_shares)
+    for spec in (config.text_model, config.picture_model, config.voice_model):
+        parsed = require_model_spec(spec, allow_remote=config.allow_remote)
+        if parsed is not None and parsed.kind == "endpoint":
+            from emotion_llama.merr.endpoint import Endpoint
+
+            Endpoint(parsed)  # it needs its client library, and a way for its key
+    return load_rules(config.rules)
+
+
+def shown_settings(config: BuildConfig) -> Mapping[str, Any]:
+    """Give the settings of a build without the part of a path that only this machine has."""
+    shown = config.model_dump(mode="json")
+    shown["rules"] = Path(config.rules).name
+    for name in ("text_model", "picture_model", "voice_model"):
+        kind, colon, target = shown[name].partition(":")
+        if kind == "hf" and Path(target).is_dir():
+            shown[name] = f"{kind}{colon}{Path(target).resolve().name}"
+    return shown
 
 
 @dataclass(frozen=True)
@@ -176,13 +218,19 @@ def _work(
     failures: dict[str, str] = {}
     for count, done in enumerate(runner(partial(ClipWorker, settings), plan.clips), start=1):
         if done.result is None:
-            why = str(done.error).replace(str(done.row.path), done.row.shown_path)
-            failures[done.row.clip_id] = why
+            failures[done.row.clip_id] = _shown_error(str(done.error), done.row)
         else:
             worked.append(done.result)
         watch("measuring", count, len(plan.clips))
     worked.sort(key=lambda one: one.clip.clip_id)
     return worked, dict(sorted(failures.items()))
+
+
+def _shown_error(error: str, clip: SourceClip) -> str:
+    """Take out of an error what only this machine has of a path."""
+    error = error.replace(str(clip.path), clip.shown_path)
+    table = clip.action_units
+    return error if table is None else error.replace(str(table), table.name)
 
 
 def _among_others(worked: Sequence[WorkedClip], plan: BuildPlan) -> list[_Others]:
@@ -197,7 +245,12 @@ def _among_others(worked: Sequence[WorkedClip], plan: BuildPlan) -> list[_Others
         None if one.measures.prosody is None else voice_measures(one.measures.prosody, norm)
         for one, norm in zip(worked, norms, strict=True)
     ]
-    prints = {one.clip.clip_id: one.measures.fingerprint for one in worked}
+    prints = {
+        one.clip.clip_id: replace(
+            one.measures.fingerprint, transcript=transcript_hash(one.clip.transcript)
+        )
+        for one in worked
+    }
     sources = {one.clip.clip_id: one.clip.source for one in worked}
     copies = find_duplicates(prints, sources)
     splits = assign_splits(
@@ -277,8 +330,8 @@ def _given_labels(worked: WorkedClip, plan: BuildPlan) -> tuple[LabelReading, ..
     labels: list[LabelReading] = []
     table = plan.given_labels
     if table is not None and worked.clip.clip_id in table:
-        digest = key_of(dict(sorted(table.items())))[:16]
-        labels.append(LabelReading(table[worked.clip.clip_id], "human", plan.labels_name, digest))
+        label = table[worked.clip.clip_id]
+        labels.append(LabelReading(label, "human", plan.labels_name, plan.labels_version))
     if worked.label is not None and (table is None or labels):
         labels.append(worked.label)
     return tuple(labels)
@@ -329,8 +382,10 @@ def _missing(
         )
     if worked.scene is None:
         missing.setdefault("scene_description", "no model described the picture")
-    if label is None:
-        missing.setdefault("label", f"{plan.labels_name} has no row for the clip")
+    if plan.given_labels is not None and label is None:
+        missing["label"] = f"{plan.labels_name} has no row for the clip"
+    elif label is not None:
+        missing.pop("label", None)  # of a model beside the table
     return dict(sorted(missing.items()))
 
 
@@ -372,6 +427,11 @@ def _why_not(record: MerrRecord) -> str:
     return f"label {record.label}; {why}"
 
 
+def _named(reasons: Iterable[str]) -> set[str]:
+    """Name reasons without what is particular to a clip."""
+    return {reason.partition(":")[0] for reason in reasons}
+
+
 def _rejected(record: MerrRecord, reasons: Iterable[str]) -> MerrRecord:
     every = (*record.reasons, *reasons)
     return replace(record, status="rejected" if every else "kept", reasons=every)
@@ -384,8 +444,13 @@ def _captioned(
     runner: Runner,
     watch: Watch,
     lineage: Lineage,
-) -> list[_Draft]:
-    """Write the fine captions of what stays; without one a clip does not stay."""
+) -> tuple[list[_Draft], Mapping[str, str]]:
+    """Write the fine captions of what stays; without one a clip does not stay.
+
+    Returns:
+        the drafts, and which clips could not be decided on with the reason: a model that cannot be
+        reached says nothing of a clip
+    """
     offered = _offered(drafts, table)
     rows = [
         CaptionJob(draft.record, offered, described_by_model=draft.worked.voice is not None)
@@ -398,11 +463,12 @@ def _captioned(
     errors: dict[str, str] = {}
     for count, done in enumerate(work(make, rows), start=1):
         if done.result is None:
-            errors[done.row.record.clip_id] = str(done.error)
+            errors[done.row.record.clip_id] = f"no fine caption: {done.error}"
         else:
             results[done.row.record.clip_id] = done.result
         watch("captioning", count, len(rows))
-    return [_with_caption(draft, results, errors, lineage) for draft in drafts]
+    decided = [draft for draft in drafts if draft.record.clip_id not in errors]
+    return [_with_caption(draft, results, lineage) for draft in decided], errors
 
 
 @dataclass(frozen=True)
@@ -425,26 +491,25 @@ def _offered(drafts: Sequence[_Draft], table: RuleTable) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*table.labels, *seen]))
 
 
-def _with_caption(
-    draft: _Draft, results: Mapping[str, FineResult], errors: Mapping[str, str], lineage: Lineage
-) -> _Draft:
+def _with_caption(draft: _Draft, results: Mapping[str, FineResult], lineage: Lineage) -> _Draft:
     record = draft.record
     if record.status == "rejected":
         missing = {**record.missing, "fine_caption": "the clip was rejected before"}
         return replace(draft, record=replace(record, missing=dict(sorted(missing.items()))))
-    result = results.get(record.clip_id)
-    if result is None or result.caption is None:
-        why = errors.get(record.clip_id) if result is None else "; ".join(result.reasons)
-        missing = {**record.missing, "fine_caption": why or "nothing was written"}
+    result = results[record.clip_id]
+    reused = (*draft.reused, *(["fine"] if result.reused else []))
+    if result.caption is None:
+        missing = {**record.missing, "fine_caption": "; ".join(result.reasons)}
         record = replace(record, missing=dict(sorted(missing.items())))
-        return replace(draft, record=_rejected(record, [f"fine caption: {why}"]))
+        tries = enumerate(result.reasons, start=1)
+        reasons = [f"fine caption: try {number}: {reason}" for number, reason in tries]
+        return replace(draft, record=_rejected(record, reasons), reused=reused)
     origin = lineage.origin(result.producer, result.version, result.settings, record.clues)
     record = replace(
         record,
         fine_caption=result.caption,
         lineage=dict(sorted({**record.lineage, "fine_caption": origin}.items())),
     )
-    reused = (*draft.reused, *(["fine"] if result.reused else []))
     return replace(draft, record=record, reused=reused)
 
 

@@ -9,8 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
-from emotion_llama.labels import ALIASES, VALENCE, LabelSet, parse_label
+from emotion_llama.labels import ALIASES, MERR, VALENCE, LabelSet, parse_label
 from emotion_llama.merr.faithfulness import Measured, read_clues
 from emotion_llama.merr.records import ClueKind
 from emotion_llama.merr.words import hide_quotes
@@ -43,6 +44,8 @@ REFUSALS = re.compile(
     r"|\bplease (?:provide|give|share|note)\b",
     re.IGNORECASE,
 )
+ABSENCE = re.compile(r"there\b", re.IGNORECASE)
+"""How those refusals begin that may as well say what a picture does not show."""
 NO_CHOICE = re.compile(
     r"\b(?:none|neither|not any|no one|without any) of (?:the|these|those) (?:\w+ ){0,3}"
     r"(?:emotions?|labels?|options?|choices?|categor(?:y|ies)|tones?)\b"
@@ -179,8 +182,7 @@ def find_prompt_leak(draft: Draft) -> str | None:
 
 def find_label_leak(draft: Draft) -> str | None:
     """Find a label in the evidence, in any of its forms, outside quotes."""
-    pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, label_forms(draft.labels)))})(?!\w)"
-    return _matched(re.compile(pattern, re.IGNORECASE), hide_quotes(draft.evidence))
+    return _matched(_label_pattern(label_forms(draft.labels)), hide_quotes(draft.evidence))
 
 
 def find_no_conclusion(draft: Draft) -> str | None:
@@ -226,6 +228,10 @@ def find_loop(draft: Draft) -> str | None:
     sentences = Counter(
         " ".join(_words(one)) for one in re.split(r"[.!?]+", text) if len(_words(one)) > 2
     )
+    # clues of one voice end in the same words ("than usual among many speakers"): of each that is
+    # told, one mention is no repetition
+    for number, clue in enumerate(read_clues(draft.text)):
+        text = text.replace(clue.words, f" clue{number} ", 1)
     runs = Counter(_runs(text, LOOP_WORDS))
     for sentence, times in sentences.items():
         if times > 1:
@@ -264,6 +270,29 @@ RULE_MEANINGS: Mapping[str, str] = {
 there is a draft."""
 
 
+def failed_answer(text: str) -> str | None:
+    """Find what a model writes where it has no answer: a refusal, no choice, marks of a chat.
+
+    Args:
+        text: a description, or a caption that holds one; "there is no window" may be part of it
+    """
+    spoken = hide_quotes(text)
+    refusals = [one for one in REFUSALS.finditer(spoken) if not ABSENCE.match(one.group())]
+    if refusals:
+        return f"found {refusals[0].group().strip()!r}"
+    return _matched(NO_CHOICE, spoken) or _matched(CHAT_TOKENS, text)
+
+
+def unfit_description(text: str) -> str | None:
+    """Find why a description of a picture or of a voice is no observation.
+
+    Returns:
+        the reason: a failed answer, or a named feeling, which would be taken for a measure later;
+        ``None`` where it can stay
+    """
+    return failed_answer(text) or _matched(_label_pattern(label_forms(MERR)), hide_quotes(text))
+
+
 def label_forms(labels: LabelSet) -> tuple[str, ...]:
     """Give every form of the offered and of the known labels, longest first."""
     forms = {*labels.labels, *labels.aliases, *VALENCE, *ALIASES, *MORE_FORMS}
@@ -273,6 +302,11 @@ def label_forms(labels: LabelSet) -> tuple[str, ...]:
 def canonical(label: str, labels: LabelSet) -> str:
     """Give the offered label that a label is a form of, or the label itself."""
     return parse_label(label, labels) or label
+
+
+@cache
+def _label_pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, forms))})(?!\w)", re.IGNORECASE)
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str | None:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from emotion_llama.config import BuildConfig
 from emotion_llama.labels import LabelSet
 from emotion_llama.merr import compose as composer
+from emotion_llama.merr.caption_rules import NO_ANSWER
 from emotion_llama.merr.describers import text_model
 from emotion_llama.merr.faithfulness import measured
 from emotion_llama.merr.fine import Rejection, prompt_hash, write_fine
@@ -115,7 +116,8 @@ class CaptionWorker:
         reused = kept is not None
         if kept is None:
             kept = self._ask(row)
-            self._cache.put("fine", key, kept)
+            if kept["is_answered"]:
+                self._cache.put("fine", key, kept)
         caption = kept["caption"]
         return FineResult(
             None if caption is None else _caption().validate_python(caption),
@@ -144,5 +146,8 @@ class CaptionWorker:
             measured=measured(record),
         )
         if isinstance(written, Rejection):
-            return {"caption": None, "reasons": list(written.reasons)}
-        return {"caption": asdict(written), "reasons": []}
+            # a request that the server refuses says nothing of the clip: it is asked again
+            broken = [rule.name for attempt in written.attempts for rule in attempt.broken]
+            answered = NO_ANSWER not in broken
+            return {"caption": None, "reasons": list(written.reasons), "is_answered": answered}
+        return {"caption": asdict(written), "reasons": [], "is_answered": True}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from emotion_llama.config import BuildConfig, MediaConfig
 from emotion_llama.media import SpeechRecognizer, read_waveform
+from emotion_llama.merr.caption_rules import unfit_description
 from emotion_llama.merr.describers import (
     PictureDescriber,
     VoiceDescriber,
@@ -130,7 +131,7 @@ class ClipWorker:
             measures=measures,
             label=self._labelled(row, sha256, heard, missing, reused),
             scene=self._scene(row, sha256, measures, missing, reused),
-            voice=self._tone(row, sha256, missing, reused),
+            voice=self._tone(row, sha256, measures, missing, reused),
             recognised=recognised,
             missing=missing,
         )
@@ -172,7 +173,6 @@ class ClipWorker:
         imported = None if row.action_units is None else _sha256(row.action_units)
         depends = {
             "media": sha256,
-            "transcript": row.transcript,
             "action_units": imported,
             "settings": self._meter.settings,
         }
@@ -237,22 +237,28 @@ class ClipWorker:
             return model.describe(picture_at(row.path, at_s, rate))
 
         depends = {"media": sha256, "at_s": at_s, "frames_per_second": rate}
-        return self._described("scene", model, depends, describe, missing, reused)
+        said = self._described("scene", model, depends, describe, reused)
+        return _told(said, "scene_description", missing)
 
     def _tone(
-        self, row: SourceClip, sha256: str, missing: dict[str, str], reused: list[str]
+        self,
+        row: SourceClip,
+        sha256: str,
+        measures: ClipMeasures,
+        missing: dict[str, str],
+        reused: list[str],
     ) -> Described | None:
         model = self._voice
-        if model is None:
-            return None
-        sound = read_waveform(row.path, MediaConfig()).waveform
-        if sound is None:
+        if model is None or measures.prosody is None:
             return None
 
         def describe() -> str:
+            sound = read_waveform(row.path, MediaConfig()).waveform
+            assert sound is not None, "its voice was measured"
             return model.describe(sound, MediaConfig().sample_rate_hz)
 
-        return self._described("tone", model, {"media": sha256}, describe, missing, reused)
+        said = self._described("tone", model, {"media": sha256}, describe, reused)
+        return _told(said, "voice_description", missing)
 
     def _recognise(self, row: SourceClip, sha256: str, reused: list[str]) -> Described | None:
         model = self._recognizer
@@ -276,16 +282,26 @@ class ClipWorker:
         model: PictureDescriber | VoiceDescriber,
         depends: Mapping[str, Any],
         describe: Callable[[], str],
-        missing: dict[str, str],
         reused: list[str],
-    ) -> Described | None:
+    ) -> "Described | str":
+        """Give what a model says; or why it says nothing, which is not kept and asked again."""
         everything = {**depends, "model": [model.name, model.version, model.settings]}
-        kept = self._kept(stage, everything, lambda: {"text": describe()}, reused)
+        try:
+            kept = self._kept(stage, everything, lambda: {"text": describe()}, reused)
+        except ValueError as error:
+            return f"{model.name} gave none: {error}"
         text = " ".join(str(kept["text"]).split())
-        if not text:
-            missing[f"{stage}_description"] = f"{model.name} said nothing"
-            return None
+        if fault := unfit_description(text):
+            return f"what {model.name} said is no observation: {fault}"
         return Described(text, model.name, model.version, model.settings)
+
+
+def _told(said: Described | str, name: str, missing: dict[str, str]) -> Described | None:
+    """Give a description; of one that is not there, say why."""
+    if isinstance(said, Described):
+        return said
+    missing[name] = said
+    return None
 
 
 def _sha256(path: Path) -> str:

@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotion_llama.config import BuildConfig
 from emotion_llama.merr.export.arrow import record_schema, to_row
 from emotion_llama.merr.export.card import Card, render_card
-from emotion_llama.merr.lineage import Lineage
 from emotion_llama.merr.record_file import (
     RECORDS_FILE,
     REJECTED_FILE,
@@ -21,7 +19,6 @@ from emotion_llama.merr.record_file import (
     write_records,
 )
 from emotion_llama.merr.records import SCHEMA_VERSION, MerrRecord
-from emotion_llama.merr.rules import RuleTable
 from emotion_llama.version import __version__
 
 PARQUET_FILE = "records.parquet"
@@ -39,19 +36,19 @@ def write_dataset(
     out_dir: Path,
     records: Sequence[MerrRecord],
     failures: Mapping[str, str],
-    config: BuildConfig,
-    lineage: Lineage,
-    table: RuleTable,
+    producers: Mapping[str, Mapping[str, Any]],
+    made: Mapping[str, Any],
 ) -> None:
     """Write all files of a data set.
 
     Args:
         out_dir: its folder
         records: kept and rejected, in order of their ids
-        failures: clip id -> why it could not be read
-        config: the settings of the build
-        lineage: the settings behind the hashes in the records
-        table: the rule table
+        failures: clip id -> why there is no record of it
+        producers: hash of settings -> who made something with them, and the settings in full; only
+            those are written that a record names
+        made: how the data set came about; plain values, and no time or path of one machine, so
+            that another run writes the same
 
     Raises:
         OSError: there is no room
@@ -63,16 +60,15 @@ def write_dataset(
     write_records(out_dir / REJECTED_FILE, rejected)
     _write_parquet(out_dir / PARQUET_FILE, kept)
     used = {origin.settings for r in records for origin in r.lineage.values()}
-    producers = {key: value for key, value in lineage.producers.items() if key in used}
-    _write(out_dir / PRODUCERS_FILE, _pretty(producers))
+    named = {key: value for key, value in producers.items() if key in used}
+    _write(out_dir / PRODUCERS_FILE, _pretty(named))
     _write(out_dir / SCHEMA_FILE, _pretty(json_schema()))
     errors = [canonical_json({"clip_id": name, "error": why}) for name, why in failures.items()]
     _write(out_dir / ERRORS_FILE, "".join(f"{line}\n" for line in errors))
     built = {
         "schema_version": SCHEMA_VERSION,
         "package_version": __version__,
-        "settings": config.model_dump(mode="json"),
-        "rules": {"table": table.name, "version": table.version},
+        **made,
         "kept": len(kept),
         "rejected": len(rejected),
         "failed": len(failures),
@@ -104,7 +100,7 @@ def _card(kept: Sequence[MerrRecord], rejected: Sequence[MerrRecord]) -> str:
             RECORDS_FILE: "clips that were kept, a line each",
             PARQUET_FILE: "the same as a table",
             REJECTED_FILE: "clips that were not kept, with the reasons",
-            ERRORS_FILE: "clips that could not be read",
+            ERRORS_FILE: "clips that could not be read or captioned",
             PRODUCERS_FILE: "the settings behind the hashes in `lineage`",
         },
     )

@@ -63,11 +63,10 @@ class Lineage:
             "peak_smoothing_s": config.peak_smoothing_s,
         }
         name, version = worked.measures.face_producer or ("", "")
-        rules = {"path": config.rules} if config.rules != table.name else {}
         scope = {} if record.voice is None else {"norm": record.voice.scope}
         return {
             "face": self.origin(name, version, settings, media),
-            "verdict": self.origin(f"rule table {table.name}", table.version, rules, record.face),
+            "verdict": self.origin(f"rule table {table.name}", table.version, {}, record.face),
             "scene": self._own("scene", {}, media),
             "voice": self._own("voice", scope, media),
         }

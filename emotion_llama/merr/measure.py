@@ -19,6 +19,7 @@ from emotion_llama.face import (
     FaceDetector,
     FaceLandmarker,
     NetworkDetector,
+    action_units,
     peak_frame,
     read_action_units,
     smoothed,
@@ -29,7 +30,6 @@ from emotion_llama.merr.duplicates import (
     Fingerprint,
     picture_hash,
     sound_envelope,
-    transcript_hash,
 )
 from emotion_llama.merr.facial import face_measures
 from emotion_llama.merr.records import FaceMeasures, SceneMeasures
@@ -38,7 +38,7 @@ from emotion_llama.merr.sources import SourceClip
 from emotion_llama.records import ActionUnitTable
 from emotion_llama.voice import Prosody, measure_prosody
 
-VERSION = "2"
+VERSION = "3"
 """Version of this stage: it changes when the same file would give other values."""
 
 
@@ -53,6 +53,7 @@ class ClipMeasures:
     scene: SceneMeasures | None
     prosody: Prosody | None
     fingerprint: Fingerprint
+    """without the words, which are not of the file"""
     missing: Mapping[str, str]
     """``facial``, ``scene``, ``voice`` -> why it is not there"""
     notes: tuple[str, ...] = ()
@@ -132,6 +133,7 @@ class ClipMeter:
             "frames_per_second": self._config.frames_per_second,
             "peak_reading": self._config.peak_reading,
             "peak_smoothing_s": self._config.peak_smoothing_s,
+            "action_units": f"{action_units.PRODUCER} {action_units.VERSION}",
             "finders": {
                 finder.name: f"{finder.version} {getattr(finder, 'weights', '')}".rstrip()
                 for finder in finders
@@ -171,7 +173,6 @@ class ClipMeter:
                 sha256=media_sha256,
                 pictures=pictures.chosen(),
                 sound=() if sound.waveform is None else sound_envelope(sound.waveform, rate),
-                transcript=transcript_hash(clip.transcript),
                 duration_s=duration_s,
             ),
             missing=missing,
@@ -244,6 +245,7 @@ class ClipMeter:
         score = float(np.nanmean(sure)) if followed.any() and sure else None
         talking = faces is None or faces.silence is None
         coverage = float(np.mean(followed))
+        missing.pop("facial", None)  # the table has what the file, without a picture, has not
         return self._at_peak(table, len(followed), coverage, score, talking, missing)
 
 

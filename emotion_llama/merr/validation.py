@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from emotion_llama.labels import MERR, LabelSet
+from emotion_llama.merr.importing.published import NOT_STATED
 from emotion_llama.merr.record_file import RECORDS_FILE, REJECTED_FILE, from_line, to_line
 from emotion_llama.merr.records import CLUE_KINDS, ClueKind, MerrRecord
 
@@ -255,14 +256,18 @@ def check_sums(record: MerrRecord) -> Iterator[Finding]:
 
 
 def check_clues(record: MerrRecord) -> Iterator[Finding]:
-    """Hold facial clues against the lexicon and the measured units."""
+    """Hold facial clues against the lexicon and the measured units.
+
+    Others have words of their own for a unit; only such as are read as another unit are a fault.
+    """
     from emotion_llama.merr.facial import read_facial
 
     units = {unit.unit: unit for unit in (record.face.units if record.face else ())}
     for clue in record.clues_of("facial"):
         read = read_facial(clue.statement)
         named = [stated for stated in read if clue.feature in stated.feature.split("|")]
-        if not named or len(named) != len(read):
+        may_be_unread = not read and _is_imported(record, "clues")
+        if (not named or len(named) != len(read)) and not may_be_unread:
             says = ", ".join(stated.feature for stated in read) or "no unit"
             yield f"{clue.statement!r}, which names {says}", f"words for {clue.feature}"
         if not clue.feature.startswith("AU"):
@@ -315,6 +320,8 @@ def check_lineage(record: MerrRecord) -> Iterator[Finding]:
 def check_captions(record: MerrRecord, labels: LabelSet) -> Iterator[Finding]:
     """Hold captions against the rules by which they are rejected.
 
+    What others wrote has no part without the label; it is only searched for failed answers.
+
     Args:
         record: whose captions
         labels: every label of the data set: none may stand in the evidence
@@ -324,14 +331,13 @@ def check_captions(record: MerrRecord, labels: LabelSet) -> Iterator[Finding]:
 
     if record.status != "kept":
         return
-    can_be_said = measured(record)
-    if record.coarse_caption is not None:
-        draft = rules.Draft(record.coarse_caption, "", record.label or "", labels, can_be_said)
-        for find in (rules.find_refusal, rules.find_no_choice, rules.find_chat_token):
-            if reason := find(draft):
-                yield f"in the coarse caption {reason}", "a caption that breaks no rule"
+    for name in ("scene_description", "voice_description", "coarse_caption"):
+        yield from _failed_answer(name, getattr(record, name))
     caption = record.fine_caption
     if caption is None:
+        return
+    if _is_imported(record, "fine_caption"):
+        yield from _failed_answer("fine_caption", caption.text)
         return
     if record.label is None:
         yield "a fine caption without a label", "a label"
@@ -341,7 +347,7 @@ def check_captions(record: MerrRecord, labels: LabelSet) -> Iterator[Finding]:
         caption.conclusion,
         record.label,
         labels,
-        can_be_said,
+        measured(record),
         described=_described_by_models(record),
     )
     for broken in rules.broken_rules(draft):
@@ -350,6 +356,21 @@ def check_captions(record: MerrRecord, labels: LabelSet) -> Iterator[Finding]:
     for feature in (*caption.supports, *caption.contradicts):
         if feature not in features:
             yield f"the caption weighs {feature!r}", "the feature of a clue"
+
+
+def _failed_answer(name: str, text: str | None) -> Iterator[Finding]:
+    """Find what a model writes in place of a caption."""
+    from emotion_llama.merr.caption_rules import failed_answer
+
+    if text is not None and (reason := failed_answer(text)):
+        found = reason.removeprefix("found ")
+        yield f"{found} in the {name.replace('_', ' ')}", "the words of an observer"
+
+
+def _is_imported(record: MerrRecord, field: str) -> bool:
+    """Tell whether a field is of a file of others, which does not say how it was made."""
+    origin = record.lineage.get(field)
+    return origin is not None and origin.settings == NOT_STATED
 
 
 def _described_by_models(record: MerrRecord) -> frozenset[ClueKind]:
@@ -427,7 +448,7 @@ def _check_producers(dataset_dir: Path, lines: Iterable[_Line]) -> Iterator[Faul
     told: set[str] = set()
     for line in lines:
         for name, origin in line.record.lineage.items():
-            if origin.settings not in known and origin.settings not in told:
+            if origin.settings not in {NOT_STATED, *known, *told}:
                 told.add(origin.settings)
                 finding = (f"settings {origin.settings} of {name}", f"them in {PRODUCERS_FILE}")
                 yield line.fault("producers", finding)

@@ -66,9 +66,7 @@ def test_too_few_people_leave_a_split_empty_instead_of_tearing_one_apart() -> No
     splits = assign_splits(sources)
     report = split_report(sources, splits)
     assert sum(count > 0 for count in report.num_clips.values()) == 2
-    assert any(
-        "found 2 bundles" in note and "expected at least 3" in note for note in report.notes
-    )
+    assert any("found 2 bundles" in note and "expected at least 3" in note for note in report.notes)
 
 
 def test_three_people_fill_three_splits() -> None:

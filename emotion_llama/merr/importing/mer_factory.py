@@ -235,6 +235,8 @@ def _missing(row: MerFactoryRow) -> dict[str, str]:
     missing = {
         "scene": "MER-Factory measures no scene",
         "voice": "MER-Factory measures no prosody",
+        "facial": "MER-Factory's words of the face are kept in the notes",
+        "words": "MER-Factory has no clues of the words",
         "transcript": "MER-Factory keeps no transcript of its own",
         "coarse_caption": "MER-Factory writes none",
     }

@@ -236,8 +236,11 @@ def _to_record(row: CoarseRow | FineRow, name: str) -> MerrRecord:
     missing = {
         "scene": _NOT_IN_FILE,
         "voice": _NOT_IN_FILE,
-        "media": "the published form has no media",
+        "media_sha256": "the published form has no media",
+        "words": "the published form has no clues of the words",
     }
+    if not row.AU_list:
+        missing["facial"] = "AU_list is empty"
     if voice is None:
         missing["voice_description"] = "audio_prior_list says nothing of the voice"
     return MerrRecord(
