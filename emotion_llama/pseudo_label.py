@@ -52,10 +52,10 @@ class PresetLabelMaker:
         Raises:
             PresetError: its files do not fit together
         """
+        # it warns of a kernel that no preset here uses, as soon as it is imported
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         from emotion_llama.predict import Predictor
 
-        # it warns of a kernel that no preset here uses
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         predictor = Predictor.from_pretrained(self.preset, device=self.device, dtype=self.dtype)
 
         def label(path: Path, text: str | None) -> tuple[str, Mapping[str, float]]:

@@ -376,10 +376,9 @@ def _missing(
     if "facial" not in said:
         missing.setdefault("facial", "no unit that counts is present, or too few were measured")
     if "voice" not in said and worked.measures.prosody is not None:
-        missing["voice"] = (
-            "; ".join(dict.fromkeys(worked.measures.prosody.missing.values()))
-            or "there is nothing to hold the voice against"
-        )
+        # the measures want more or less of a voice; the first reason is that of the modest ones
+        reasons = worked.measures.prosody.missing.values()
+        missing["voice"] = next(iter(reasons), "there is nothing to hold the voice against")
     if worked.scene is None:
         missing.setdefault("scene_description", "no model described the picture")
     if plan.given_labels is not None and label is None:
@@ -406,8 +405,8 @@ def _decided(draft: _Draft, config: BuildConfig) -> _Draft:
         reasons.append(f"label: {record.missing['label']}")
     elif record.verdict is not None and not _stays(record.verdict, config):
         reasons.append(f"rules {record.verdict.agreement}: {_why_not(record)}")
-    if not record.clues:
-        reasons.append("clues: nothing was measured")
+    if all(clue.kind == "scene" for clue in record.clues):
+        reasons.append("clues: nothing was measured of a face, a voice or words")
     return replace(draft, record=_rejected(record, reasons))
 
 

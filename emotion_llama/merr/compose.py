@@ -15,7 +15,7 @@ from emotion_llama.merr.draw import choose
 from emotion_llama.merr.facial import read_facial
 from emotion_llama.merr.records import CLUE_KINDS, Clue, ClueKind, FineCaption
 from emotion_llama.merr.rules import RuleTable
-from emotion_llama.merr.weigh import Stance, WeighedClue, strength, weigh
+from emotion_llama.merr.weigh import Stance, WeighedClue, weigh
 from emotion_llama.merr.words import hide_quotes
 from emotion_llama.voice.measures import MEASURES
 
@@ -222,8 +222,7 @@ def _rank(clue: Clue) -> tuple[float, ...]:
         if clue.feature == "quote":
             return (0.0 if _num_words(clue) <= QUOTE_WORDS else 3.0,)
         return (1.0 if clue.feature in AFFECT_WORDS else 2.0,)
-    # clues of a face and of a voice come with the strongest first
-    return (-strength(clue),)
+    return (0.0,)  # clues of a face and of a voice come with the most telling first
 
 
 def _in_order(told: Sequence[Clue]) -> tuple[Clue, ...]:

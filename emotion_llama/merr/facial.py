@@ -123,13 +123,16 @@ def _readings(table: ActionUnitTable, row: int) -> tuple[UnitReading, ...]:
 def _reading(table: ActionUnitTable, unit: str, row: int) -> UnitReading:
     intensity = _value(table.intensity, unit, row)
     flag = _value(table.presence, unit, row)
+    confidence = _value(table.confidence, unit, row) or 0.0
     decided = None if intensity is None else intensity >= PRESENT_FROM[table.scale]
+    # the producer's own decision comes first: some units have no intensity, only a flag
+    present = decided if flag is None else flag >= 0.5
     return UnitReading(
         unit=unit,
         intensity=intensity,
-        # the producer's own decision comes first: some units have no intensity, only a flag
-        is_present=decided if flag is None else flag >= 0.5,
-        confidence=_value(table.confidence, unit, row) or 0.0,
+        # a value without any confidence, such as one bridged from other frames, decides nothing
+        is_present=present if confidence > 0 else None,
+        confidence=confidence,
     )
 
 
@@ -198,7 +201,9 @@ def grade(reading: UnitReading, scale: AuScale | None) -> str:
 
 
 def facial_clues(face: FaceMeasures, clip_id: str) -> tuple[Clue, ...]:
-    """Say which units are present in the peak frame, the strongest first.
+    """Say which units are present in the peak frame, first those that are strong and sure.
+
+    The order is that of strength x confidence: what is strong by a doubtful measure comes late.
 
     Blinks are never said. Parted lips and jaw are said only where it is known that nobody talks:
     else they are part of speech.
@@ -220,7 +225,7 @@ def facial_clues(face: FaceMeasures, clip_id: str) -> tuple[Clue, ...]:
     ]
     if not said:
         return _still_clue(face, clip_id)
-    said.sort(key=lambda reading: (-strength(reading, face.scale), reading.unit))
+    said.sort(key=lambda one: (-strength(one, face.scale) * one.confidence, one.unit))
     return tuple(_unit_clue(reading, face, clip_id) for reading in said[:MAX_CLUES])
 
 

@@ -154,7 +154,7 @@ class ClipMeter:
         sound = read_waveform(clip.path, MediaConfig())
         missing: dict[str, str] = {}
         pictures = _Pictures()
-        faces = self._faces(clip.path, pictures, sound.waveform is not None, missing)
+        faces = self._faces(clip.path, pictures, sound.absence, missing)
         rate = MediaConfig().sample_rate_hz
         duration_s = _duration(faces, sound.duration_s)
         prosody = None
@@ -180,7 +180,7 @@ class ClipMeter:
         )
 
     def _faces(
-        self, path: Path, pictures: _Pictures, has_sound: bool, missing: dict[str, str]
+        self, path: Path, pictures: _Pictures, silence: str | None, missing: dict[str, str]
     ) -> ClipFaces | None:
         """Follow the faces; a file without picture is no fault where there is sound."""
         try:
@@ -193,8 +193,13 @@ class ClipMeter:
                 landmarker=self._landmarker,
             )
         except MediaError as error:
-            if not has_sound:
-                raise
+            if silence is not None:
+                raise MediaError(
+                    path,
+                    found=f"nothing to measure: {error.found}; {silence}",
+                    expected="a picture or audible sound",
+                    next_step="check that it plays",
+                ) from error
             missing["facial"] = missing["scene"] = f"the file has {error.found}"
             return None
 

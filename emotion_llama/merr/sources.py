@@ -85,10 +85,8 @@ def list_sources(
     folder = source if source.is_dir() else source.parent
     clips = list_clips(source)
     spoken = by_clip(clips, transcripts or {}, "transcript")
-    return [
-        _source_clip(clip, folder, name or source.stem, licence, spoken.get(clip.clip_id))
-        for clip in clips
-    ]
+    named = name or (source.resolve().name if source.is_dir() else source.stem)
+    return [_source_clip(clip, folder, named, licence, spoken.get(clip.clip_id)) for clip in clips]
 
 
 def _source_clip(

@@ -367,3 +367,9 @@ def test_a_text_that_repeats_itself_is_read_in_no_time(word: str) -> None:
     start = time.perf_counter()
     read_facial(word * 2000)
     assert time.perf_counter() - start < 2.0, "grows with the square of the length"
+
+
+def test_what_is_strong_by_a_doubtful_measure_comes_late() -> None:
+    units = (UnitReading("AU12", 3.0, True, 0.75), UnitReading("AU23", 4.0, True, 0.08))
+    face = FaceMeasures(units, "0-5", "clip", 3, 0.1, 7.0, "all", 9, 1.0, 0.9, talking=True)
+    assert [clue.feature for clue in facial_clues(face, "a.mp4")] == ["AU12", "AU23"]
