@@ -117,7 +117,8 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rules: str = "merr"
-    """Table that is asked whether action units fit the label: ``merr``, ``facs`` or a YAML file."""
+    """Table that is asked whether action units fit the label: ``merr``, ``mer-factory``, ``facs`` or
+    a YAML file."""
 
     keep: Keep = "agreeing"
     """Which clips stay; see `Keep`."""
@@ -127,6 +128,10 @@ class BuildConfig(BaseModel):
 
     peak_reading: Literal["all", "frequent"] = "all"
     """Units summed at the peak, see `emotion_llama.face.peak`."""
+
+    peak_speech: Literal["unless-talking", "count"] = "unless-talking"
+    """Whether parted lips and a dropped jaw count at the peak: only of a silent clip, or always, as
+    published."""
 
     peak_smoothing_s: float = Field(default=0.4, ge=0, allow_inf_nan=False)
     """Width of the running median over action units before the peak is looked for: lips that talk
@@ -168,5 +173,155 @@ class BuildConfig(BaseModel):
     min_transcript_agreement: float = Field(default=0.5, ge=0, le=1)
     """Smallest share of words in which a given transcript and a recognised one agree."""
 
+    max_contradiction: float = Field(default=1.0, ge=0, le=1)
+    """Largest share of what the clues say of the label that may speak against it; 1 lets all pass."""
+
     drop_duplicates: bool = True
     """Whether only the first of clips that show the same recording stays."""
+
+    max_per_label: int | None = Field(default=None, ge=1)
+    """Most clips that stay of each label, drawn by hash; ``None``: all."""
+
+
+PUBLISHED_BUILD: Mapping[str, Any] = {
+    "rules": "merr",
+    "keep": "agreeing",
+    "peak_reading": "all",
+    "peak_speech": "count",
+    "peak_smoothing_s": 0.0,
+}
+"""Settings of the published construction where they are known: single frames, every unit of the sum,
+the published table (Cheng et al. 2024, section 3.1; docs/merr.md)."""
+
+
+AnnotationKind = Literal["dataset", "merr-coarse", "merr-fine", "mer2023", "table"]
+"""Form of annotations: a data set of `emotion-llama build`; the published MERR files; the list of
+clips of MER2023 with its transcripts; a table with the columns path, label and, if known, text."""
+
+
+class SourceConfig(BaseModel):
+    """One set of annotations that a training draws from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: AnnotationKind
+    """Form of the annotations."""
+
+    path: str
+    """Data set's folder, MERR's JSON file, list of clips, or table."""
+
+    transcripts: str | None = None
+    """Table with the columns name and sentence, where the annotations have none."""
+
+    tasks: tuple[Literal["emotion", "reason"], ...] = ("emotion", "reason")
+    """What is asked about each clip; ``reason`` needs a caption."""
+
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Share of the draws, relative to those of the other sources."""
+
+    labels: tuple[str, ...] | None = None
+    """Keep only clips with one of these labels; ``None`` keeps all."""
+
+    offered: tuple[str, ...] | None = None
+    """Labels that the question of ``emotion`` offers, in this order; ``None``: the checkpoint's."""
+
+    split: str | None = "train"
+    """Split of a data set to draw from; ``None`` takes all. Other forms state no splits."""
+
+    features: str | None = None
+    """Feature store, or parent of the published ``.npy`` folders; ``None`` runs the encoders."""
+
+    media: str | None = None
+    """Folder of the clips, for the encoders and for key frames that are not stored."""
+
+
+class TrainConfig(BaseModel):
+    """A training run (`emotion_llama.train`); configs/ has one file a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    start: str
+    """Checkpoint folder, packaged preset or hub id that training starts from."""
+
+    output: str
+    """Folder of the run: checkpoints, resolved configuration, metrics, plot."""
+
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    """What is learned from."""
+
+    validation: tuple[SourceConfig, ...] = ()
+    """What is scored during training; people of ``sources`` must not be in it."""
+
+    epochs: int = Field(default=30, ge=1)
+    """Stretches of ``steps_per_epoch``, as published: not passes through the data."""
+
+    steps_per_epoch: int = Field(default=1000, ge=1)
+    """Optimiser steps of an epoch."""
+
+    batch_size: int = Field(default=1, ge=1)
+    """Examples of one process at once."""
+
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are added up before a step."""
+
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Rate at the end of the warm-up."""
+
+    min_learning_rate: float = Field(default=1e-6, ge=0)
+    """Rate that the cosine falls to."""
+
+    warmup_learning_rate: float = Field(default=1e-6, ge=0)
+    """Rate that the warm-up starts from."""
+
+    warmup_steps: int = Field(default=1000, ge=0)
+    """Steps of linear warm-up."""
+
+    schedule: str = "published"
+    """``published``: warm-up, then a cosine that counts from step 0; else a name of the schedules
+    of ``transformers``."""
+
+    weight_decay: float = Field(default=0.05, ge=0)
+    """Of weights with two or more dimensions whose name has none of bias, ln, bn."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW."""
+
+    max_grad_norm: float = Field(default=0.0, ge=0)
+    """Largest norm of the gradient; 0 does not clip, as published."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number type of the matrix products; the published runs used fp16 with loss scaling."""
+
+    quantize_bits: Literal[4, 8] | None = None
+    """Load the frozen language model in few bits (QLoRA); needs ``bitsandbytes``."""
+
+    gradient_checkpointing: bool = False
+    """Compute the language model's activations twice instead of keeping them."""
+
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that each modality of an example is left out, so that any subset works later; at
+    least one stays."""
+
+    seed: int = Field(default=42, ge=0)
+    """Of the order of the data, questions, dropout and new weights."""
+
+    evaluate_every: int | None = Field(default=None, ge=1)
+    """Steps between validations; ``None``: at the end of each epoch."""
+
+    metric: Literal["uar", "weighted_f1", "accuracy", "reason_loss"] = "weighted_f1"
+    """Which figure of the validation chooses the best checkpoint."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """Validations without a better figure after which training stops."""
+
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Latest checkpoints that are kept, beside the best one."""
+
+    report_to: tuple[str, ...] = ("tensorboard",)
+    """Loggers of ``transformers``; those that are not installed are named and left out."""
+
+    lora_rank: int | None = Field(default=None, ge=1)
+    """Rank of new LoRA layers where ``start`` is a plain language model; else the checkpoint's."""
+
+    num_workers: int = Field(default=2, ge=0)
+    """Processes that read features."""

@@ -90,9 +90,9 @@ def build(
     rules: Annotated[
         str,
         typer.Option(
-            metavar="merr|facs|FILE.yaml",
-            help="Which action units fit which emotion: the published table, prototypes of the "
-            "FACS literature, or your own.",
+            metavar="merr|mer-factory|facs|FILE.yaml",
+            help="Which action units fit which emotion: the published table, that of MER-Factory, "
+            "prototypes of the FACS literature, or your own.",
         ),
     ] = "merr",
     keep: Annotated[
@@ -161,6 +161,13 @@ def build(
             show_default=False,
         ),
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Find the peak as published: single frames, parted lips and jaw always counted.",
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Changes which phrasings are drawn and who is split where.")
     ] = 0,
@@ -209,6 +216,7 @@ def build(
             raise typer.BadParameter(msg, param_hint="--workers")
         config = build_config(
             settings or [],
+            published=published,
             rules=rules,
             keep=keep.value,
             seed=seed,
@@ -230,13 +238,14 @@ def build(
             trust_names=resume,
         )
     with one_line_errors(debug):
+        started = time.monotonic()
         report = run(with_full_paths(plan) if ray else plan, runner(len(clips), workers, ray))
-        show(report, out)
+        show(report, out, time.monotonic() - started)
         if report.failures:
             raise typer.Exit(FAILED)
 
 
-def build_config(changes: Sequence[str], **flags: Any) -> "BuildConfig":
+def build_config(changes: Sequence[str], *, published: bool = False, **flags: Any) -> "BuildConfig":
     """Put flags and ``--set`` together.
 
     Raises:
@@ -245,9 +254,9 @@ def build_config(changes: Sequence[str], **flags: Any) -> "BuildConfig":
     import yaml
     from pydantic import ValidationError
 
-    from emotion_llama.config import BuildConfig
+    from emotion_llama.config import PUBLISHED_BUILD, BuildConfig
 
-    values: dict[str, Any] = dict(flags)
+    values: dict[str, Any] = {**(PUBLISHED_BUILD if published else {}), **flags}
     for change in changes:
         setting, equals, value = change.partition("=")
         if not equals:
@@ -406,12 +415,17 @@ class Progress:
             say(f"{stage}: {done} of {total} clips")
 
 
-def show(report: "BuildReport", out: Path) -> None:
+def show(report: "BuildReport", out: Path, seconds: float) -> None:
     """Say what came of the run."""
+    from emotion_llama.merr.agreement import render_counts
+
     say(
         f"kept {report.num_kept}, rejected {report.num_rejected}, failed {len(report.failures)} "
-        f"of {report.num_clips} clips"
+        f"of {report.num_clips} clips in {seconds:.1f} s, {report.num_clips / seconds:.1f} a second"
     )
+    if report.agreement.rows:
+        for line in render_counts(report.agreement).splitlines():
+            say(terminal.printable(line))
     for reason, count in sorted(report.reasons.items(), key=lambda item: (-item[1], item[0])):
         say(f"  rejected for {reason}: {count}")
     if report.reused:

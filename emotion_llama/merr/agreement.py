@@ -104,16 +104,19 @@ def _row(label: str, counts: Mapping[str, int]) -> AgreementRow:
     )
 
 
-def render_agreement(table: AgreementTable) -> str:
-    """Write the counts, and the first labels of the rule table, as plain text for people."""
+def render_counts(table: AgreementTable) -> str:
+    """Write, for every label, what the rule table says and how many were kept, as plain text."""
     counts = [
         [row.label, *(str(getattr(row, name)) for name in _COUNTED)]
         for row in (*table.rows, table.totals)
     ]
-    parts = [
-        f"rule table: {', '.join(table.tables) or 'none'}",
-        _columns([["label", *_COUNTED], *counts]),
-    ]
+    columns = _columns([["label", *_COUNTED], *counts])
+    return f"rule table: {', '.join(table.tables) or 'none'}\n{columns}"
+
+
+def render_agreement(table: AgreementTable) -> str:
+    """Write the counts, and the first labels of the rule table, as plain text for people."""
+    parts = [render_counts(table)]
     names = sorted({name for row in table.first_labels.values() for name in row})
     if names:
         matrix = [

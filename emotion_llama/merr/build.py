@@ -4,7 +4,7 @@ Knows: the order of the stages, what each field comes from, which clips stay. Do
 any stage works, processes, models; the runner and what labels are given to it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -13,14 +13,16 @@ from typing import Any, Protocol
 
 from emotion_llama.config import BuildConfig
 from emotion_llama.media import SpeechRecognizer
+from emotion_llama.merr.agreement import AgreementTable, agreement_table
 from emotion_llama.merr.caption_work import CaptionJob, CaptionWorker, FineResult
 from emotion_llama.merr.clip_work import ClipWorker, LabelMaker, WorkedClip, WorkSettings
 from emotion_llama.merr.coarse import coarse_caption
 from emotion_llama.merr.dataset_files import write_dataset
 from emotion_llama.merr.describers import require_model_spec
+from emotion_llama.merr.draw import draw_number
 from emotion_llama.merr.duplicates import Duplicate, find_duplicates, transcript_hash
 from emotion_llama.merr.facial import facial_clues
-from emotion_llama.merr.gates import quality_gates, word_agreement
+from emotion_llama.merr.gates import GateInputs, quality_gates, word_agreement
 from emotion_llama.merr.lineage import Lineage
 from emotion_llama.merr.records import (
     Clue,
@@ -36,6 +38,7 @@ from emotion_llama.merr.sources import SourceClip
 from emotion_llama.merr.splits import assign_splits, split_report
 from emotion_llama.merr.stage_cache import key_of
 from emotion_llama.merr.voice_clues import voice_clues, voice_measures
+from emotion_llama.merr.weigh import contradiction, weigh
 from emotion_llama.merr.words import word_clues
 from emotion_llama.voice import choose_norms
 
@@ -99,6 +102,8 @@ class BuildReport:
     """stage -> clips whose result was there already"""
     reasons: Mapping[str, int]
     """why clips were rejected -> how many; one clip may have several reasons"""
+    agreement: AgreementTable
+    """what the rule table says to each label, and how many were kept"""
     notes: tuple[str, ...]
 
 
@@ -133,7 +138,7 @@ def build(
         _draft(one, others, plan, table, lineage)
         for one, others in zip(worked, _among_others(worked, plan), strict=True)
     ]
-    drafts = [_decided(draft, plan.config) for draft in drafts]
+    drafts = _balanced([_decided(draft, plan.config) for draft in drafts], plan.config)
     captioned, unwritten = _captioned(drafts, plan, table, runner, watch, lineage)
     failures = dict(sorted({**unread, **unwritten}.items()))
     records = sorted((draft.record for draft in captioned), key=lambda record: record.clip_id)
@@ -150,6 +155,7 @@ def build(
         failures=failures,
         reused=Counter(stage for draft in captioned for stage in draft.reused),
         reasons=Counter(name for record in records for name in _named(record.reasons)),
+        agreement=agreement_table(records),
         notes=_notes(worked, records, plan),
     )
 
@@ -286,6 +292,7 @@ def _draft(
     voice_words = ", and ".join(clue.statement for clue in clues if clue.kind == "voice")
     tone = worked.voice.text if worked.voice else (voice_words or None)
     agreement = word_agreement(clip.transcript, heard)
+    against = None if label is None else contradiction(weigh(clues, label, table))
     record = MerrRecord(
         clip_id=clip.clip_id,
         path=clip.shown_path,
@@ -305,7 +312,7 @@ def _draft(
         voice_description=tone,
         coarse_caption=None,
         fine_caption=None,
-        gates=_gates(worked, others, agreement, plan.config),
+        gates=_gates(worked, others, agreement, against, plan.config),
         status="kept",
         reasons=(),
         missing=missing,
@@ -389,12 +396,23 @@ def _missing(
 
 
 def _gates(
-    worked: WorkedClip, others: _Others, agreement: float | None, config: BuildConfig
+    worked: WorkedClip,
+    others: _Others,
+    agreement: float | None,
+    contradiction: float | None,
+    config: BuildConfig,
 ) -> tuple[GateResult, ...]:
     measures = worked.measures
-    return quality_gates(
-        measures.face, measures.prosody, measures.missing, agreement, others.duplicate, config
+    given = GateInputs(
+        face=measures.face,
+        prosody=measures.prosody,
+        missing=measures.missing,
+        transcript_agreement=agreement,
+        contradiction=contradiction,
+        duplicate=others.duplicate,
+        licence=worked.clip.source.licence,
     )
+    return quality_gates(given, config)
 
 
 def _decided(draft: _Draft, config: BuildConfig) -> _Draft:
@@ -408,6 +426,34 @@ def _decided(draft: _Draft, config: BuildConfig) -> _Draft:
     if all(clue.kind == "scene" for clue in record.clues):
         reasons.append("clues: nothing was measured of a face, a voice or words")
     return replace(draft, record=_rejected(record, reasons))
+
+
+def _balanced(drafts: Sequence[_Draft], config: BuildConfig) -> list[_Draft]:
+    """Let no label have more clips than asked for; who goes is drawn by hash."""
+    most = config.max_per_label
+    if most is None:
+        return list(drafts)
+    of_label: defaultdict[str | None, list[str]] = defaultdict(list)
+    for draft in drafts:
+        if draft.record.status == "kept":
+            of_label[draft.record.label].append(draft.record.clip_id)
+    surplus = {
+        name: len(names)
+        for names in of_label.values()
+        for name in sorted(names, key=lambda name: draw_number(name, config.seed, "balance"))[most:]
+    }
+    return [
+        replace(
+            draft,
+            record=_rejected(
+                draft.record,
+                [f"balance: {surplus[draft.record.clip_id]} clips of the label, at most {most}"],
+            ),
+        )
+        if draft.record.clip_id in surplus
+        else draft
+        for draft in drafts
+    ]
 
 
 def _stays(verdict: RuleVerdict, config: BuildConfig) -> bool:

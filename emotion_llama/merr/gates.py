@@ -5,9 +5,11 @@ What is missing is unknown; it is never a value of 0 and never a pass.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from emotion_llama.config import BuildConfig
 from emotion_llama.merr.duplicates import Duplicate
+from emotion_llama.merr.licences import load_licences
 from emotion_llama.merr.records import FaceMeasures, GateResult, Outcome
 from emotion_llama.voice import Prosody
 
@@ -17,69 +19,60 @@ GATES: Mapping[str, str] = {
     "snr_db": "level of speech over that of the pauses, in dB",
     "speech_share": "share of the clip in which somebody speaks",
     "transcript_agreement": "share of words in which the given and the recognised text agree",
+    "contradiction": "share of what the clues say of the label that speaks against it",
     "duplicate": "likeness to an earlier clip of the data set",
+    "licence": "whether the terms of the source are known; what they forbid, exports refuse",
 }
 """Every gate and what it looks at."""
 
 
-def quality_gates(
-    face: FaceMeasures | None,
-    prosody: Prosody | None,
-    missing: Mapping[str, str],
-    transcript_agreement: float | None,
-    duplicate: Duplicate | None,
-    config: BuildConfig,
-) -> tuple[GateResult, ...]:
+@dataclass(frozen=True)
+class GateInputs:
+    """What the gates look at."""
+
+    face: FaceMeasures | None
+    prosody: Prosody | None
+    missing: Mapping[str, str]
+    """kind of clue -> why it is not there"""
+    transcript_agreement: float | None
+    """of the given and the recognised words; ``None`` where not both exist"""
+    contradiction: float | None
+    """0 to 1; ``None`` where no clue speaks for or against the label"""
+    duplicate: Duplicate | None
+    """the earlier clip that shows the same recording"""
+    licence: str | None
+
+
+def quality_gates(given: GateInputs, config: BuildConfig) -> tuple[GateResult, ...]:
     """Put a clip through all gates.
 
     Args:
-        face: measures of the face
-        prosody: measures of the voice
-        missing: kind of clue -> why it is not there
-        transcript_agreement: of the given and the recognised words; ``None`` where not both exist
-        duplicate: the earlier clip that shows the same recording
+        given: what they look at
         config: the limits
     """
-    no_face = missing.get("facial", "no face was measured")
-    no_voice = missing.get("voice", "no voice was measured")
+    face, prosody = given.face, given.prosody
+    no_face = given.missing.get("facial", "no face was measured")
+    no_voice = given.missing.get("voice", "no voice was measured")
+    no_pause = "there is no pause to hold speech against"
+    coverage = None if face is None else face.coverage
+    score = None if face is None else face.score
     snr = None if prosody is None else prosody.snr_db
+    share = None if prosody is None else prosody.speech_share
     return (
-        _at_least(
-            "face_coverage",
-            None if face is None else face.coverage,
-            config.min_face_coverage,
-            no_face,
-            "share",
-        ),
-        _at_least(
-            "face_score",
-            None if face is None else face.score,
-            config.min_face_score,
-            no_face,
-            "probability",
-        ),
-        _at_least(
-            "snr_db",
-            snr,
-            config.min_snr_db,
-            no_voice if prosody is None else "there is no pause to hold speech against",
-            "dB",
-        ),
-        _at_least(
-            "speech_share",
-            None if prosody is None else prosody.speech_share,
-            config.min_speech_share,
-            no_voice,
-            "share",
-        ),
+        _at_least("face_coverage", coverage, config.min_face_coverage, no_face, "share"),
+        _at_least("face_score", score, config.min_face_score, no_face, "probability"),
+        _at_least("snr_db", snr, config.min_snr_db, no_pause if prosody else no_voice, "dB"),
+        _at_least("speech_share", share, config.min_speech_share, no_voice, "share"),
         _at_least(
             "transcript_agreement",
-            transcript_agreement,
+            given.transcript_agreement,
             config.min_transcript_agreement,
             "there are not both a given and a recognised text",
             "share",
         ),
-        _not_a_copy(duplicate, config),
+        _at_most("contradiction", given.contradiction, config.max_contradiction),
+        _not_a_copy(given.duplicate, config),
+        _licensed(given.licence),
     )
 
 
@@ -90,6 +83,24 @@ def _at_least(name: str, value: float | None, limit: float, absence: str, unit: 
     if value >= limit:
         return GateResult(name, shown, limit, "passed", f"{shown:g} {unit}, at least {limit:g}")
     return GateResult(name, shown, limit, "failed", f"{shown:g} {unit}, below {limit:g}")
+
+
+def _at_most(name: str, value: float | None, limit: float) -> GateResult:
+    if value is None:
+        why = "no clue speaks for or against the label"
+        return GateResult(name, None, limit, "unknown", why)
+    shown = round(value, 4)
+    if value <= limit:
+        return GateResult(name, shown, limit, "passed", f"{shown:g} share, at most {limit:g}")
+    return GateResult(name, shown, limit, "failed", f"{shown:g} share, above {limit:g}")
+
+
+def _licensed(licence: str | None) -> GateResult:
+    found = load_licences().find(licence)
+    if found is None:
+        why = "no terms are stated" if licence is None else f"{licence} is in no table of terms"
+        return GateResult("licence", None, None, "unknown", why)
+    return GateResult("licence", None, None, "passed", f"terms of {found.id}")
 
 
 def _not_a_copy(duplicate: Duplicate | None, config: BuildConfig) -> GateResult:

@@ -60,6 +60,7 @@ class Lineage:
         settings = {
             "frames_per_second": config.frames_per_second,
             "peak_reading": config.peak_reading,
+            "peak_speech": config.peak_speech,
             "peak_smoothing_s": config.peak_smoothing_s,
         }
         name, version = worked.measures.face_producer or ("", "")
@@ -110,8 +111,12 @@ class Lineage:
 
 def gate_limits(config: BuildConfig) -> Mapping[str, Any]:
     """Give the settings of a build that the gates depend on."""
-    names = ("drop_duplicates", *(n for n in BuildConfig.model_fields if n.startswith("min_")))
+    names = ("drop_duplicates", "max_contradiction", *_limits("min_"))
     return {name: getattr(config, name) for name in names}
+
+
+def _limits(prefix: str) -> Sequence[str]:
+    return [name for name in BuildConfig.model_fields if name.startswith(prefix)]
 
 
 def _plain(value: Any) -> Any:

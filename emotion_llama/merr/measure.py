@@ -127,17 +127,23 @@ class ClipMeter:
     @property
     def settings(self) -> Mapping[str, Any]:
         """Everything that the measures depend on beside the file."""
-        finders: list[Any] = [self._detector, self._landmarker]
         return {
             "version": VERSION,
             "frames_per_second": self._config.frames_per_second,
             "peak_reading": self._config.peak_reading,
+            "peak_speech": self._config.peak_speech,
             "peak_smoothing_s": self._config.peak_smoothing_s,
             "action_units": f"{action_units.PRODUCER} {action_units.VERSION}",
-            "finders": {
-                finder.name: f"{finder.version} {getattr(finder, 'weights', '')}".rstrip()
-                for finder in finders
-            },
+            "finders": self._finders,
+        }
+
+    @property
+    def _finders(self) -> Mapping[str, str]:
+        """What finds faces and their points: name -> version and hash of the weights."""
+        finders: list[Any] = [self._detector, self._landmarker]
+        return {
+            finder.name: f"{finder.version} {getattr(finder, 'weights', '')}".rstrip()
+            for finder in finders
         }
 
     def measure(self, clip: SourceClip, media_sha256: str) -> ClipMeasures:
@@ -217,9 +223,11 @@ class ClipMeter:
         report = report_on(faces)
         table, track = report.table, report.track
         score = None if track.scores is None else float(np.mean(track.scores))
-        return self._at_peak(
+        measures = self._at_peak(
             table, len(faces.times_s), track.coverage, score, not report.speech_counts, missing
         )
+        found_by = ", ".join(f"{name} {version}" for name, version in self._finders.items())
+        return measures, (table.producer, f"{table.version}; {found_by}")
 
     def _at_peak(
         self,
@@ -229,16 +237,16 @@ class ClipMeter:
         score: float | None,
         talking: bool,
         missing: dict[str, str],
-    ) -> tuple[FaceMeasures, tuple[str, str]]:
+    ) -> FaceMeasures:
         """Find the peak and read the action units there."""
         calm = smoothed(table, self._config.peak_smoothing_s)
-        peak = peak_frame(calm, self._config.peak_reading, speech_counts=not talking)
+        counts = self._config.peak_speech == "count" or not talking
+        peak = peak_frame(calm, self._config.peak_reading, speech_counts=counts)
         if peak is None:
             missing["facial"] = "the face was followed, but no action unit could be measured"
-        measures = face_measures(
+        return face_measures(
             calm, peak, num_frames=num_frames, coverage=coverage, score=score, talking=talking
         )
-        return measures, (table.producer, table.version)
 
     def _imported(
         self, path: Path, faces: ClipFaces | None, missing: dict[str, str]
@@ -251,7 +259,8 @@ class ClipMeter:
         talking = faces is None or faces.silence is None
         coverage = float(np.mean(followed))
         missing.pop("facial", None)  # the table has what the file, without a picture, has not
-        return self._at_peak(table, len(followed), coverage, score, talking, missing)
+        measures = self._at_peak(table, len(followed), coverage, score, talking, missing)
+        return measures, (table.producer, table.version)
 
 
 def _duration(faces: ClipFaces | None, sound_s: float) -> float | None:

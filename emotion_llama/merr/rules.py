@@ -21,7 +21,7 @@ from emotion_llama.merr.facial import is_counted, stillness, strength
 from emotion_llama.merr.record_file import canonical_json
 from emotion_llama.merr.records import Agreement, FaceMeasures, RuleVerdict, UnitReading
 
-PACKAGED = ("merr", "facs")
+PACKAGED = ("merr", "mer-factory", "facs")
 """Tables that the package has: the published one, and the prototypes of the coding system."""
 
 SpeechUnits = Literal["count", "ignore_when_talking"]

@@ -142,6 +142,17 @@ def voice_direction(clue: Clue) -> Direction | None:
     return DIRECTIONS.get(word)
 
 
+def contradiction(weighed: Sequence[WeighedClue]) -> float | None:
+    """Give the share of what clues say of a label, by strength, that speaks against it.
+
+    Returns:
+        0 to 1; ``None`` where no clue speaks for or against it
+    """
+    against = sum(one.strength for one in weighed if one.stance == "contradicts")
+    said = against + sum(one.strength for one in weighed if one.stance == "supports")
+    return against / said if said else None
+
+
 def strength(clue: Clue) -> float:
     """Tell how much a clue counts, by the grade in the reading of a face or a voice."""
     if clue.kind not in ("facial", "voice"):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotion_llama.config import BuildConfig
+from emotion_llama.config import PUBLISHED_BUILD, BuildConfig
 from emotion_llama.merr import clip_work
 from emotion_llama.merr.build import BuildPlan, BuildReport, build
 from emotion_llama.merr.record_file import read_records
@@ -265,6 +265,27 @@ def test_the_same_recording_under_two_names_stays_once(tmp_path: Path) -> None:
     found = records(tmp_path / "set")
     assert found["smile.mp4"].status == "kept"
     assert found["zcopy.mp4"].reasons == ("duplicate: same file of smile.mp4",)
+
+
+def test_no_label_has_more_clips_than_asked_for(tmp_path: Path) -> None:
+    labels = {"smile.mp4": "happy", "frown.mp4": "happy"}
+    config = BuildConfig(keep="all", max_per_label=1)
+    report = build(plan(tmp_path, given_labels=labels, config=config), Runner())
+    assert (report.num_kept, report.reasons) == (1, {"balance": 1})
+    reasons = [record.reasons for record in records(tmp_path).values() if record.reasons]
+    assert reasons == [("balance: 2 clips of the label, at most 1",)]
+
+
+def test_the_published_peak_counts_single_frames_and_open_mouths(tmp_path: Path) -> None:
+    out = tmp_path / "own", tmp_path / "published"
+    one = [clip(EXAMPLES / "smile.mp4")]
+    build(plan(out[0], clips=one), Runner())
+    build(
+        plan(out[1], clips=one, config=BuildConfig(**{**PUBLISHED_BUILD, "keep": "all"})), Runner()
+    )
+    own, published = (records(folder)["smile.mp4"].face for folder in out)
+    assert own is not None and published is not None
+    assert (published.peak_score or 0) > (own.peak_score or 0)
 
 
 def test_without_labels_or_labeller_nothing_begins(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Gates pass, fail, or say that nothing was measured; what is missing is never a number."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from emotion_llama.config import BuildConfig
 from emotion_llama.merr.duplicates import Duplicate
-from emotion_llama.merr.gates import GATES, quality_gates, word_agreement
+from emotion_llama.merr.gates import GATES, GateInputs, quality_gates, word_agreement
 from emotion_llama.merr.records import FaceMeasures, GateResult
 from emotion_llama.voice import Prosody
 
@@ -25,20 +26,24 @@ VOICE = Prosody(
 )
 
 
-def gate(name: str, **changes: object) -> GateResult:
-    given = {
-        "face": FACE,
-        "prosody": VOICE,
-        "missing": {},
-        "transcript_agreement": 0.8,
-        "duplicate": None,
-        "config": BuildConfig(),
-    } | changes
-    return {result.name: result for result in quality_gates(**given)}[name]  # type: ignore[arg-type]
+GOOD = GateInputs(
+    face=FACE,
+    prosody=VOICE,
+    missing={},
+    transcript_agreement=0.8,
+    contradiction=0.25,
+    duplicate=None,
+    licence="CC-BY-4.0",
+)
+
+
+def gate(name: str, config: BuildConfig | None = None, **changes: Any) -> GateResult:
+    results = quality_gates(replace(GOOD, **changes), config or BuildConfig())
+    return {result.name: result for result in results}[name]
 
 
 def test_every_gate_is_listed_and_a_good_clip_passes_all() -> None:
-    results = quality_gates(FACE, VOICE, {}, 0.8, None, BuildConfig())
+    results = quality_gates(GOOD, BuildConfig())
     assert [result.name for result in results] == list(GATES)
     assert {result.outcome for result in results} == {"passed"}
 
@@ -51,6 +56,9 @@ def test_every_gate_is_listed_and_a_good_clip_passes_all() -> None:
         ("snr_db", {"prosody": None, "missing": {"voice": "no sound"}}, "no sound"),
         ("speech_share", {"prosody": None}, "no voice was measured"),
         ("transcript_agreement", {"transcript_agreement": None}, "not both"),
+        ("contradiction", {"contradiction": None}, "no clue speaks for or against"),
+        ("licence", {"licence": None}, "no terms are stated"),
+        ("licence", {"licence": "my-terms"}, "my-terms is in no table of terms"),
     ],
 )
 def test_what_was_not_measured_is_unknown_and_has_no_value(
@@ -72,6 +80,11 @@ def test_a_limit_belongs_to_what_passes(limit: float, outcome: str) -> None:
     result = gate("transcript_agreement", config=BuildConfig(min_transcript_agreement=limit))
     assert result.outcome == outcome
     assert f"{limit:g}" in result.why
+
+
+@pytest.mark.parametrize(("most", "outcome"), [(0.25, "passed"), (0.2, "failed")])
+def test_what_speaks_against_the_label_has_a_limit(most: float, outcome: str) -> None:
+    assert gate("contradiction", BuildConfig(max_contradiction=most)).outcome == outcome
 
 
 def test_a_copy_fails_unless_copies_may_stay() -> None:

@@ -136,4 +136,4 @@ def test_other_inputs_are_seen() -> None:
 
 def test_every_limit_of_a_gate_is_among_the_settings_of_the_gates() -> None:
     names = {name for name in BuildConfig.model_fields if name.startswith("min_")}
-    assert {*gate_limits(BuildConfig())} == names | {"drop_duplicates"}
+    assert {*gate_limits(BuildConfig())} == names | {"drop_duplicates", "max_contradiction"}

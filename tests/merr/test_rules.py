@@ -292,7 +292,7 @@ def test_an_error_names_file_rule_value_and_wish(
 
 
 def test_a_table_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(ValueError, match="emfacs: found no such rule table; expected merr, facs"):
+    with pytest.raises(ValueError, match="emfacs: found no such rule table; expected merr, mer-factory, facs"):
         load_rules("emfacs")
 
 
@@ -316,3 +316,16 @@ def test_the_documentation_shows_the_rules_that_are_used() -> None:
                 assert hits in row or name == "facs", row
                 extra = ", ".join(str(int(unit[2:])) for unit in variant.optional)
                 assert extra in row, (name, row)
+
+
+def test_the_table_of_mer_factory_asks_for_half_of_each_set() -> None:
+    table = load_rules("mer-factory")
+    asked = {
+        rule.label: (len(rule.variants[0].units), rule.variants[0].min_hits)
+        for rule in table.rules
+        if rule.variants
+    }
+    assert set(asked) == {
+        *("happy", "angry", "sad", "worried", "surprise", "fear", "contempt", "disgust")
+    }
+    assert all(hits == (units + 1) // 2 for units, hits in asked.values())
