@@ -19,6 +19,7 @@ from emotion_llama.device import choose_device, choose_dtype
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
+from emotion_llama.model.scoring import LABEL_TOKENS, label_probabilities, write_answers
 from emotion_llama.preset import PresetError, find_preset, preset_media
 from emotion_llama.prompt import PromptMode
 from emotion_llama.records import (
@@ -36,9 +37,6 @@ Decision = Literal["scored", "greedy"]
 answer as published (an unparsed answer is ``None``)."""
 
 Labels = str | LabelSet | Sequence[str] | None
-
-_GREEDY_TOKENS = 16
-"""Longest greedy answer to the emotion task; a label and the end of sequence fit well."""
 
 _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
 _NO_FACE = "no face was found; what the reason says about a face is a guess"
@@ -359,41 +357,29 @@ class Predictor:
         return predictions
 
     def _score(self, requests: Sequence[_Request], offered: LabelSet) -> torch.Tensor:
-        """Give the probability of each offered label, [b x a].
-
-        Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature.
-        """
-        ids = [self.processor.encode_answer(label) for label in offered.labels]
-        scores = self.model.score_answers(ids, **self._inputs(requests, "emotion", offered))
-        probabilities: torch.Tensor = (scores / self.model.config.label_temperature).softmax(-1)
-        return probabilities.cpu()
+        """Give the probability of each offered label, [b x a]."""
+        samples, features = self._questions(requests, "emotion", offered)
+        return label_probabilities(self.model, self.processor, samples, features, offered.labels)
 
     def _parse(self, requests: Sequence[_Request], offered: LabelSet) -> list[str | None]:
-        answers = self._generate(requests, "emotion", offered, max_new_tokens=_GREEDY_TOKENS)
+        answers = self._generate(requests, "emotion", offered, max_new_tokens=LABEL_TOKENS)
         return [parse_label(answer, offered) for answer in answers]
 
     def _generate(
         self, requests: Sequence[_Request], task: Task, offered: LabelSet, **settings: Any
     ) -> list[str]:
-        tokenizer = self.processor.tokenizer
-        generated = self.model.generate(
-            **self._inputs(requests, task, offered),
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=self.processor.placeholder_id,
-            **settings,
-        )
-        return [self.processor.decode(row) for row in generated]
+        samples, features = self._questions(requests, task, offered)
+        return write_answers(self.model, self.processor, samples, features, **settings)
 
-    def _inputs(
-        self, requests: Sequence[_Request], task: Task, offered: LabelSet
-    ) -> dict[str, torch.Tensor]:
+    @staticmethod
+    def _questions(
+        requests: Sequence[_Request], task: Task, offered: LabelSet
+    ) -> tuple[list[Sample], list[Features]]:
         samples = [
             Sample(task, transcript=request.transcript, labels=offered.labels, name=request.name)
             for request in requests
         ]
-        batch = self.processor(samples, [request.features for request in requests])
-        device = self.model.get_input_embeddings().weight.device
-        return {name: value.to(device) for name, value in batch.items()}
+        return samples, [request.features for request in requests]
 
     def _prediction(
         self,

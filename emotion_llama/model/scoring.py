@@ -1,0 +1,89 @@
+"""The decision rule: which offered label a model finds most probable, and what it writes.
+
+Knows: how probabilities come from the model's scores. Does not know: files, clips, training. Both
+inference and validation during training ask here, so that they cannot decide differently.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from emotion_llama.model.emotion_llama import EmotionLlama
+from emotion_llama.model.processor import EmotionLlamaProcessor
+from emotion_llama.records import Features, Sample
+
+LABEL_TOKENS = 16
+"""Longest written answer to the emotion task; a label and the end of sequence fit well."""
+
+
+def label_probabilities(
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+    samples: Sequence[Sample],
+    features: Sequence[Features],
+    labels: Sequence[str],
+) -> torch.Tensor:
+    """Give the probability of each label as the answer to each sample, on the CPU, [b x a].
+
+    Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature.
+
+    Args:
+        model: in evaluation mode
+        processor: prompts and token layout
+        samples: questions of the emotion task, which say what they offer, b of them
+        features: encoder outputs, one of each sample
+        labels: answers that are compared, a of them
+
+    Raises:
+        ValueError: a feature has a wrong shape, or a prompt is too long
+    """
+    ids = [processor.encode_answer(label) for label in labels]
+    scores = model.score_answers(ids, **model_inputs(model, processor, samples, features))
+    probabilities: torch.Tensor = (scores / model.config.label_temperature).softmax(-1)
+    return probabilities.cpu()
+
+
+def write_answers(
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+    samples: Sequence[Sample],
+    features: Sequence[Features],
+    **settings: Any,
+) -> list[str]:
+    """Let the model write; greedy unless the settings say otherwise.
+
+    Args:
+        model: in evaluation mode
+        processor: prompts and token layout
+        samples: questions
+        features: encoder outputs, one of each sample
+        **settings: arguments of ``GenerationMixin.generate``
+
+    Raises:
+        ValueError: a feature has a wrong shape, or a prompt is too long
+    """
+    generated = model.generate(
+        **model_inputs(model, processor, samples, features),
+        eos_token_id=processor.tokenizer.eos_token_id,
+        pad_token_id=processor.placeholder_id,
+        **settings,
+    )
+    return [processor.decode(row) for row in generated]
+
+
+def model_inputs(
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+    samples: Sequence[Sample],
+    features: Sequence[Features],
+    answers: Sequence[str] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Build a batch as `EmotionLlamaProcessor` does, on the device of the model.
+
+    Raises:
+        ValueError: a feature has a wrong shape, or a prompt is too long
+    """
+    device = model.get_input_embeddings().weight.device
+    batch = processor(samples, features, answers)
+    return {name: value.to(device) for name, value in batch.items()}
