@@ -1,0 +1,198 @@
+"""Sources of annotations -> examples; nobody of the validation may be in the training.
+
+Knows: tasks, labels, splits, people. Does not know: forms of files (`annotated_clips`), features.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from emotion_llama.config import SourceConfig
+from emotion_llama.data.annotated_clips import AnnotatedClip, read_clips
+from emotion_llama.data.examples import Example
+from emotion_llama.labels import ALIASES
+from emotion_llama.prompt import normalize_answer
+from emotion_llama.records import Task
+
+logger = logging.getLogger(__name__)
+
+_NAMED = 3
+"""Names that an error lists before it counts the rest."""
+
+_ANSWER_OF: Mapping[Task, str] = {"emotion": "label", "reason": "caption"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a source came to."""
+
+    examples: tuple[Example, ...]
+    counts: Mapping[str, int]
+    """what clips lack, or why they are left out -> how many"""
+
+
+def read_examples(source: SourceConfig) -> list[Example]:
+    """Read what is learned from a source; as `read_source`, without the counts."""
+    return list(read_source(source).examples)
+
+
+def read_source(source: SourceConfig) -> Reading:
+    """Read a source and make an example of each clip and task that it has the answer to.
+
+    Labels are written in lower case and in the form of `emotion_llama.labels`, unless ``labels`` or
+    ``offered`` of the source name the other form. Where at least one clip states a split, only
+    those of ``split`` count. A clip without caption gives no ``reason`` example and is counted.
+
+    Args:
+        source: which annotations, and what of them
+
+    Returns:
+        examples in the order of the file, those of one clip together, and what is lacking
+
+    Raises:
+        ValueError: the file breaks its form, a label is not among those offered, or there is no
+            example; names file, row and what is expected
+    """
+    _require_learnable(source)
+    examples: list[Example] = []
+    counts: Counter[str] = Counter()
+    clips = read_clips(source)
+    splits = {clip.split for clip in clips}
+    for clip in clips:
+        if source.split is not None and splits != {None} and clip.split != source.split:
+            counts[f"not in the split {source.split!r}"] += 1
+            continue
+        label = _label(clip, source)
+        if source.labels is not None and label not in source.labels:
+            counts["label is not among labels"] += 1
+            continue
+        if clip.transcript is None:
+            counts["no transcript"] += 1
+        for task in dict.fromkeys(source.tasks):
+            answer = label if task == "emotion" else clip.caption
+            if answer is None or not normalize_answer(answer):
+                counts[f"no {_ANSWER_OF[task]}, so no example of {task!r}"] += 1
+                continue
+            examples.append(_example(clip, task, answer, label, source))
+    if not examples:
+        raise ValueError(_nothing(source, clips, counts))
+    for what, count in counts.items():
+        logger.info("%s: %d of %d clips: %s", source.path, count, len(clips), what)
+    return Reading(tuple(examples), dict(counts))
+
+
+def require_disjoint_people(training: Sequence[Example], validation: Sequence[Example]) -> None:
+    """Refuse a validation with people of the training, or with its clips where nobody is stated.
+
+    Raises:
+        ValueError: somebody, or a clip, is in both; names them
+    """
+    people = {e.person for e in training} & {e.person for e in validation} - {None}
+    if people:
+        named = _list(sorted(filter(None, people)))
+        msg = (
+            f"found {named} in the training and in the validation, expected other people; choose "
+            "splits by person, or tell equal names apart by a column source"
+        )
+        raise ValueError(msg)
+    clips = _clips(training) & _clips(validation)
+    unknown = _clips(e for e in (*training, *validation) if e.person is None)
+    if clips & unknown:
+        msg = (
+            f"found clip {_list(sorted(clips & unknown))} in the training and in the validation, "
+            "expected other clips; choose another split, or remove them from one of the two"
+        )
+        raise ValueError(msg)
+
+
+def require_offered(examples: Iterable[Example], labels: Sequence[str]) -> None:
+    """Refuse answers to ``emotion`` that the question does not offer.
+
+    Args:
+        examples: of any task
+        labels: what is offered where an example does not say it: the checkpoint's
+
+    Raises:
+        ValueError: names the first such clip
+    """
+    for example in examples:
+        offered = example.offered or tuple(labels)
+        if example.task == "emotion" and example.answer not in offered:
+            where = f"source {example.source}, clip {example.clip_id!r}"
+            raise ValueError(_not_offered(where, example.answer, offered))
+
+
+def _example(
+    clip: AnnotatedClip, task: Task, answer: str, label: str | None, source: SourceConfig
+) -> Example:
+    if task == "emotion" and source.offered is not None and answer not in source.offered:
+        raise ValueError(_not_offered(clip.where, answer, source.offered))
+    return Example(
+        clip_id=clip.clip_id,
+        task=task,
+        answer=answer,
+        label=label,
+        transcript=clip.transcript,
+        person=clip.person,
+        source=clip.source,
+        offered=source.offered if task == "emotion" else None,
+    )
+
+
+def _label(clip: AnnotatedClip, source: SourceConfig) -> str | None:
+    """Give a clip's label in the form that is offered."""
+    if clip.label is None:
+        return None
+    label = " ".join(clip.label.lower().split())
+    if label not in (*(source.labels or ()), *(source.offered or ())):
+        label = ALIASES.get(label, label)
+    if label != normalize_answer(label):
+        msg = f"{clip.where}: {_unlearnable('label', label)}"
+        raise ValueError(msg)
+    return label
+
+
+def _require_learnable(source: SourceConfig) -> None:
+    """Refuse labels that training would write in another way than they are scored."""
+    for name, labels in (("labels", source.labels), ("offered", source.offered)):
+        for label in labels or ():
+            if label != normalize_answer(label):
+                msg = f"source {source.path}: {_unlearnable(name, label)}"
+                raise ValueError(msg)
+
+
+def _unlearnable(name: str, label: str) -> str:
+    return (
+        f"found {label!r} in {name}, which answers would write as {normalize_answer(label)!r}; "
+        "write it so"
+    )
+
+
+def _not_offered(where: str, label: str, offered: Sequence[str]) -> str:
+    return (
+        f"{where}: found the label {label!r}, expected one that is offered ({', '.join(offered)}); "
+        "add it to offered, or leave such clips out by labels"
+    )
+
+
+def _nothing(
+    source: SourceConfig, clips: Sequence[AnnotatedClip], counts: Mapping[str, int]
+) -> str:
+    why = "; ".join(f"{count} {what}" for what, count in counts.items()) or "it has no clip"
+    splits = sorted({clip.split for clip in clips if clip.split is not None})
+    labels = sorted({clip.label for clip in clips if clip.label is not None})
+    return (
+        f"{source.path}: found no example among {len(clips)} clips ({why}; splits: "
+        f"{', '.join(splits) or 'none'}; labels: {', '.join(labels) or 'none'}); expected at least "
+        "one: change tasks, labels or split of the source"
+    )
+
+
+def _clips(examples: Iterable[Example]) -> set[str]:
+    return {example.clip_id for example in examples}
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
+    return f"{', '.join(map(repr, names[:_NAMED]))}{more}"
