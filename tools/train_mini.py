@@ -50,6 +50,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBas
 from emotion_llama.encoders.feature_extractor import FeatureExtractor
 from emotion_llama.labels import MINI
 from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
+from emotion_llama.model.composition import put_language_model
 from emotion_llama.records import Sample, Task
 
 ROWS: Mapping[Task, tuple[int, int]] = {"emotion": (40, 28), "reason": (20, 44)}
@@ -105,14 +106,7 @@ def build_model(extractor: FeatureExtractor, language_model: LlamaForCausalLM) -
         notice=NOTICE,
     )
     model = EmotionLlama(config)
-    own = dict(model.language_model.named_parameters())
-    for name, weight in language_model.named_parameters():
-        stem, _, part = name.rpartition(".")
-        target = own.get(f"{stem}.base_layer.{part}", own.get(name))
-        if target is None:
-            msg = f"the language model has {name}, which the composed model lacks"
-            raise ValueError(msg)
-        target.data.copy_(weight.data)
+    put_language_model(model, language_model)
     return model
 
 

@@ -1,0 +1,238 @@
+"""`transformers.Trainer` for `EmotionLlama`: its loop, with what differs for this model.
+
+Knows: order of the data, what is saved and when it is complete, what may be used in resuming.
+Does not know: annotations, prompts, how answers are scored.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from emotion_llama.model import EmotionLlama
+from emotion_llama.training.checkpoint import (
+    COMPLETE_FILE,
+    load_adapter,
+    mark_complete,
+    prune_checkpoints,
+    save_adapter,
+)
+from emotion_llama.training.optimizer import is_decayed, prepare_trainable
+from emotion_llama.training.schedule import PublishedSchedule
+
+Validate = Callable[[EmotionLlama], Mapping[str, float | None]]
+"""Gives the figures of a model by name, ``None`` where one cannot be told."""
+
+
+class EmotionTrainer(Trainer):
+    """Trains LoRA and projections; what the library's trainer does is not repeated here.
+
+    What differs, and why:
+
+    - data are read in their order: the data set draws, so that a stopped run goes on with the
+      very examples that were due;
+    - the loss is the mean over the answer tokens of the whole step, over all processes and
+      accumulated batches, so that neither changes what is learned;
+    - a checkpoint holds LoRA and projections, and counts only when all of it is written;
+    - each process drops out other units, as published (seed + process number);
+    - a loss that is not a number is reported as it is.
+
+    Args:
+        model: what is trained; parameters that learn become fp32, all others are frozen
+        args: settings of the library. Those that the points above rest on are set here; of
+            ``save_total_limit`` the latest checkpoints are kept, and the best one beside them
+        train_dataset: draws, steps x examples of a step over all processes of them
+        collator: items of the data set -> arguments of ``EmotionLlama.forward``
+        schedule: learning rate; ``None`` takes the library's by ``args.lr_scheduler_type``
+        validate: figures of the model; called where ``args.eval_strategy`` says, in all processes,
+            of which the first one's count
+        callbacks: of the library
+
+    Raises:
+        ValueError: the data set does not have the length of the run
+    """
+
+    control: Any
+    lr_scheduler: LRScheduler | None
+
+    def __init__(
+        self,
+        model: EmotionLlama,
+        args: TrainingArguments,
+        *,
+        train_dataset: Dataset[Any],
+        collator: Callable[[list[Any]], Mapping[str, torch.Tensor]],
+        schedule: PublishedSchedule | None = None,
+        validate: Validate | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        self.num_trainable = prepare_trainable(model)
+        self.schedule = schedule
+        self.validate = validate
+        self._keep = args.save_total_limit
+        _fix_settings(args)
+        if schedule is not None:
+            args.learning_rate = schedule.learning_rate
+        _require_length(args, train_dataset)
+        generation_cache = getattr(model.config, "use_cache", None)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            # the library wants one to be there before it calls `evaluate`, which reads none
+            eval_dataset=train_dataset if validate else None,
+            data_collator=collator,
+            callbacks=list(callbacks),
+        )
+        _restore_cache(model, generation_cache)
+
+    def train(self, resume_from_checkpoint: str | Path | None = None, **kwargs: Any) -> Any:
+        """Train, or go on with training from a checkpoint (`newest_checkpoint`)."""
+        set_seed(self.args.seed + self.args.process_index)
+        path = None if resume_from_checkpoint is None else str(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint=path, **kwargs)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Name the parameters that decay, see `is_decayed`."""
+        return [name for name, value in model.named_parameters() if is_decayed(name, value)]
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> LRScheduler:
+        """Make the published schedule where there is one, else the library's."""
+        if self.schedule is not None and self.lr_scheduler is None:
+            optimizer = self.optimizer if optimizer is None else optimizer
+            self.lr_scheduler = self.schedule.attach(optimizer, num_training_steps)
+            self._created_lr_scheduler = True
+        scheduler: LRScheduler = super().create_scheduler(num_training_steps, optimizer)
+        return scheduler
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], **kwargs: Any) -> Any:
+        """Give the loss; no keys and values are kept for later tokens, of which there are none."""
+        return super().compute_loss(model, {**inputs, "use_cache": False}, **kwargs)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Count nothing: the library's estimate holds where every parameter learns."""
+        return 0
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Give the figures of ``validate``, logged, by ``eval_`` and their name.
+
+        What training draws at random afterwards is the same as without.
+
+        Raises:
+            ValueError: the trainer was made without ``validate``
+        """
+        if self.validate is None:
+            msg = "the trainer was made without validate; give it, or set eval_strategy to 'no'"
+            raise ValueError(msg)
+        model = self._plain_model()
+        was_training = model.training
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            figures = dict(self.validate(model.eval()))
+        model.train(was_training)
+        metrics = {
+            f"{metric_key_prefix}_{name}": float(value)
+            for name, value in self._agree(figures).items()
+            if value is not None and not math.isnan(value)
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _agree(self, figures: dict[str, float | None]) -> dict[str, float | None]:
+        """Take the first process's figures: all have to stop and to save at the same step."""
+        if self.args.world_size == 1:
+            return figures
+        shared = [figures]
+        torch.distributed.broadcast_object_list(shared, src=0)
+        return shared[0]
+
+    def _plain_model(self) -> EmotionLlama:
+        model: EmotionLlama = self.accelerator.unwrap_model(self.model)
+        return model
+
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
+        if self.args.should_save:
+            save_adapter(self._plain_model(), Path(output_dir or self.args.output_dir), state_dict)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save as the library does, then state that the checkpoint is whole and drop older ones."""
+        output = Path(self._get_output_dir(trial))
+        folder = output / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            (folder / COMPLETE_FILE).unlink(missing_ok=True)
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+        if self.args.should_save:
+            mark_complete(folder)
+            best = self.state.best_model_checkpoint
+            if self._keep:
+                prune_checkpoints(output, self._keep, Path(best) if best else None)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        load_adapter(self._plain_model(), Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        load_adapter(self._plain_model(), Path(self.state.best_model_checkpoint))
+
+
+def _fix_settings(args: TrainingArguments) -> None:
+    """Set what the trainer's promises rest on."""
+    args.train_sampling_strategy = "sequential"
+    args.remove_unused_columns = False
+    args.average_tokens_across_devices = True
+    args.logging_nan_inf_filter = False
+    args.save_total_limit = None  # the library would count checkpoints that are not whole
+    if args.n_gpu > 1:  # the library would spread each batch over threads; torchrun is for that
+        args._n_gpu = 1
+    # A batch without a modality leaves its projection unused. The library turns this off with
+    # gradient checkpointing, whose older form does not bear it; the newer one, set here, does.
+    args.ddp_find_unused_parameters = True
+    if args.activation_checkpointing:
+        args.activation_checkpointing_kwargs = {
+            **(args.activation_checkpointing_kwargs or {}),
+            "use_reentrant": False,
+        }
+
+
+def _require_length(args: TrainingArguments, draws: Dataset[Any]) -> None:
+    """Refuse a data set that would be begun anew, or cut, within the run."""
+    found = len(draws)  # type: ignore[arg-type]
+    step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    expected = args.max_steps * step
+    if args.max_steps < 1 or found != expected:
+        msg = (
+            f"the data set has {found} draws, expected max_steps x batch_size x accumulate x "
+            f"processes = {args.max_steps} x {args.train_batch_size} x "
+            f"{args.gradient_accumulation_steps} x {args.world_size} = {expected}; make it for the "
+            "number of processes that run"
+        )
+        raise ValueError(msg)
+
+
+def _restore_cache(model: EmotionLlama, before: bool | None) -> None:
+    """Take back that the library writes ``use_cache`` into the settings, which are saved."""
+    if before is None:
+        if hasattr(model.config, "use_cache"):
+            del model.config.use_cache
+    else:
+        model.config.use_cache = before
