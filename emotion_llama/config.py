@@ -117,8 +117,8 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rules: str = "merr"
-    """Table that is asked whether action units fit the label: ``merr``, ``mer-factory``, ``facs`` or
-    a YAML file."""
+    """Table that is asked whether action units fit the label: ``merr``, ``mer-factory``, ``facs``
+    or a YAML file."""
 
     keep: Keep = "agreeing"
     """Which clips stay; see `Keep`."""
@@ -174,7 +174,7 @@ class BuildConfig(BaseModel):
     """Smallest share of words in which a given transcript and a recognised one agree."""
 
     max_contradiction: float = Field(default=1.0, ge=0, le=1)
-    """Largest share of what the clues say of the label that may speak against it; 1 lets all pass."""
+    """Largest share of what the clues say of the label that may speak against it; 1: any."""
 
     drop_duplicates: bool = True
     """Whether only the first of clips that show the same recording stays."""
@@ -190,8 +190,8 @@ PUBLISHED_BUILD: Mapping[str, Any] = {
     "peak_speech": "count",
     "peak_smoothing_s": 0.0,
 }
-"""Settings of the published construction where they are known: single frames, every unit of the sum,
-the published table (Cheng et al. 2024, section 3.1; docs/merr.md)."""
+"""Settings of the published construction where they are known: single frames, every unit of the
+sum, the published table (Cheng et al. 2024, section 3.1; docs/merr.md)."""
 
 
 AnnotationKind = Literal["dataset", "merr-coarse", "merr-fine", "mer2023", "table"]
@@ -241,7 +241,11 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     start: str
-    """Checkpoint folder, packaged preset or hub id that training starts from."""
+    """What training starts from: a folder of `emotion-llama convert` or of training, a packaged
+    preset, a hub id; or a plain causal language model, with ``encoders``."""
+
+    encoders: str | None = None
+    """Preset or folder whose encoders the model reads, if ``start`` is a plain language model."""
 
     output: str
     """Folder of the run: checkpoints, resolved configuration, metrics, plot."""
@@ -320,8 +324,9 @@ class TrainConfig(BaseModel):
     report_to: tuple[str, ...] = ("tensorboard",)
     """Loggers of ``transformers``; those that are not installed are named and left out."""
 
-    lora_rank: int | None = Field(default=None, ge=1)
-    """Rank of new LoRA layers where ``start`` is a plain language model; else the checkpoint's."""
+    model: Mapping[str, Any] = {}
+    """Settings of `EmotionLlamaConfig` (``lora_rank``, ``labels``, ...) where ``start`` is a plain
+    language model; otherwise the start's hold."""
 
     num_workers: int = Field(default=2, ge=0)
     """Processes that read features."""

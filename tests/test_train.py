@@ -1,0 +1,208 @@
+"""A whole training of the packaged preset on the packaged clips: what it learns and refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import LlamaConfig, LlamaForCausalLM
+from typer.testing import CliRunner
+
+from emotion_llama.cli import app
+from emotion_llama.config import SourceConfig, TrainConfig
+from emotion_llama.predict import Predictor
+from emotion_llama.train import TrainReport, train
+from emotion_llama.training.run_record import MetricsFile, read_metrics
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FROWN = EXAMPLES / "frown.mp4"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "clips.csv"
+    path.write_text(
+        "path,label,speaker,split,text\n"
+        f"{FROWN},disgust,a,train,\n"
+        f"{EXAMPLES / 'smile.mp4'},happy,b,dev,\n",
+        "utf-8",
+    )
+    return path
+
+
+def settings(table: Path, output: Path, **changes: Any) -> TrainConfig:
+    source = SourceConfig(kind="table", path=str(table), tasks=("emotion",))
+    known: dict[str, Any] = {
+        "start": "mini",
+        "output": str(output),
+        "sources": (source,),
+        "validation": (source.model_copy(update={"split": "dev"}),),
+        "epochs": 2,
+        "steps_per_epoch": 4,
+        "batch_size": 2,
+        "learning_rate": 2e-3,
+        "warmup_steps": 2,
+        "metric": "accuracy",
+        "report_to": (),
+    }
+    return TrainConfig(**{**known, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(
+    table: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainReport, TrainConfig]:
+    output = tmp_path_factory.mktemp("run")
+    config = settings(table, output)
+    return output, train(config), config
+
+
+def test_the_trained_folder_answers_what_was_learned(
+    trained: tuple[Path, TrainReport, TrainConfig],
+) -> None:
+    output, report, _ = trained
+    assert report.model_dir == output / "model"
+    before = Predictor.from_pretrained("mini")(FROWN, with_reason=False)
+    after = Predictor.from_pretrained(report.model_dir)(FROWN, with_reason=False)
+    assert after.probabilities["disgust"] > before.probabilities["disgust"] + 0.3
+    assert after.missing.keys() == before.missing.keys()
+
+
+def test_a_run_leaves_its_settings_versions_and_figures(
+    trained: tuple[Path, TrainReport, TrainConfig],
+) -> None:
+    output, report, config = trained
+    assert TrainConfig(**yaml.safe_load((output / "config.yaml").read_text("utf-8"))) == config
+    run = json.loads((output / "run.json").read_text("utf-8"))
+    assert run["trainable_parameters"] == report.num_trainable == 689_088
+    assert run["versions"]["torch"] and len(run["data_sha256"]) == 1
+    rows = read_metrics(output / "metrics.jsonl")
+    assert [row["step"] for row in rows if "eval_accuracy" in row] == [4, 8]
+    assert report.best_step == 4, "of equals the first"
+    written = [json.loads(line) for line in (output / "answers.jsonl").read_text().splitlines()]
+    assert {answer["expected"] for answer in written} == {"happy"}
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
+    table: Path,
+    trained: tuple[Path, TrainReport, TrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, _, _ = trained
+    log = MetricsFile.on_log
+
+    def stop(self: MetricsFile, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        log(self, args, state, control, **kwargs)
+        if state.global_step == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(MetricsFile, "on_log", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(table, tmp_path))
+    monkeypatch.setattr(MetricsFile, "on_log", log)
+    train(settings(table, tmp_path))
+
+    def kept(folder: Path) -> list[dict[str, Any]]:
+        rows = read_metrics(folder / "metrics.jsonl")
+        timed = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+        return [{k: v for k, v in row.items() if k not in (*timed, "train_loss")} for row in rows]
+
+    assert kept(tmp_path) == kept(whole)
+    same = (tmp_path / "model" / "model.safetensors").read_bytes()
+    assert same == (whole / "model" / "model.safetensors").read_bytes()
+
+
+def refused(tmp_path: Path, rows: str, said: str, **changes: Any) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_text(rows, "utf-8")
+    with pytest.raises((ValueError, KeyError), match=said):
+        train(settings(path, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists(), "nothing is begun"
+
+
+def test_people_of_the_training_are_not_validated_on(tmp_path: Path) -> None:
+    rows = f"path,label,speaker,split\n{FROWN},sad,a,train\n{EXAMPLES / 'smile.mp4'},happy,a,dev\n"
+    refused(tmp_path, rows, "expected other people")
+
+
+def test_clips_without_features_are_named_before_training(tmp_path: Path) -> None:
+    rows = f"path,label,split\n{FROWN},sad,train\ngone.mp4,sad,train\n"
+    refused(tmp_path, rows, "1 clips have no features \\(gone.mp4\\)", validation=())
+
+
+def test_a_label_that_is_not_offered_is_not_learned(tmp_path: Path) -> None:
+    refused(tmp_path, f"path,label\n{FROWN},boredom\n", "boredom", validation=())
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does(table: Path, tmp_path: Path) -> None:
+    one = settings(table, tmp_path / "one", validation=(), epochs=1)
+    train(one)
+    two = settings(table, tmp_path / "two", validation=(), epochs=1, batch_size=1)
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump(two.model_dump(mode="json")), "utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", "29517", "-m", "emotion_llama", "train", str(path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("parameters learned") == 1, "one process speaks for all"
+    found = [
+        read_metrics(tmp_path / name / "metrics.jsonl")[-1]["train_loss"] for name in ("one", "two")
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_the_command_tells_what_it_did_and_what_it_cannot(table: Path, tmp_path: Path) -> None:
+    config = settings(table, tmp_path / "run", validation=(), epochs=1, steps_per_epoch=1)
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")), "utf-8")
+    runner = CliRunner()
+    done = runner.invoke(app, ["train", str(path), "seed=3"])
+    assert done.exit_code == 0, done.stderr
+    assert "689,088 parameters learned for 1 steps" in done.stderr
+    assert "1 clips: not in the split 'train'" in done.stderr
+    wrong = runner.invoke(app, ["train", str(path), "sed=3"])
+    assert wrong.exit_code == 2 and "known are" in wrong.stderr
+    gone = runner.invoke(app, ["train", str(path), "sources.0.path=gone.csv"])
+    assert gone.exit_code != 0 and "gone.csv" in gone.stderr
+
+
+def test_a_plain_language_model_becomes_one_that_answers(table: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    source = Predictor.from_pretrained("mini")
+    tokenizer = source.processor.tokenizer
+    sizes = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=1024,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(sizes).save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    config = settings(
+        table,
+        tmp_path / "run",
+        start=str(plain),
+        encoders="mini",
+        model={"lora_rank": 4, "labels": ["happy", "disgust"]},
+        validation=(),
+        epochs=1,
+        learning_rate=1e-2,
+    )
+    report = train(config)
+    answer = Predictor.from_pretrained(report.model_dir)(FROWN, with_reason=False)
+    assert answer.label == "disgust"
+    assert set(answer.modalities) == {"global", "local", "temporal", "audio"}
