@@ -17,6 +17,7 @@ from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.device import choose_device, choose_dtype
 from emotion_llama.encoders import FeatureExtractor
+from emotion_llama.evidence import measured_evidence
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.model.scoring import LABEL_TOKENS, label_probabilities, write_answers
@@ -25,6 +26,7 @@ from emotion_llama.prompt import PromptMode
 from emotion_llama.records import (
     MODALITIES,
     Clip,
+    Evidence,
     Features,
     Modality,
     Prediction,
@@ -187,7 +189,8 @@ class Predictor:
             path: video, sound or picture; ``None`` for text alone
             text: what is said in the clip
             labels: labels to offer, in this order; default is the preset's list
-            with_reason: also write the reason, which takes most of the time
+            with_reason: also write the reason, which takes most of the time, and say what was
+                measured
 
         Raises:
             MediaError: the file gives nothing to answer from
@@ -352,7 +355,11 @@ class Predictor:
             row = dict(zip(offered.labels, probabilities[index].tolist(), strict=True))
             best = max(row, key=row.__getitem__)
             label = parsed[index] if parsed is not None else best
-            prediction = self._prediction(request, label, row, reasons[index], parts)
+            measured: tuple[Evidence, ...] = ()
+            if with_reason and request.clip is not None:
+                with _timed(request.timings_s, "measure"):
+                    measured = measured_evidence(request.clip)
+            prediction = self._prediction(request, label, row, reasons[index], measured, parts)
             predictions.append(_with_doubt(prediction, offered))
         return predictions
 
@@ -387,6 +394,7 @@ class Predictor:
         label: str | None,
         probabilities: dict[str, float],
         reason: str | None,
+        evidence: tuple[Evidence, ...],
         parts: dict[str, float],
     ) -> Prediction:
         clip = request.clip
@@ -407,7 +415,7 @@ class Predictor:
             unsure_rule=f"{_UNSURE_RULE} {threshold:g}",
             valence=valence(probabilities),
             key_frame_s=clip.key_frame_s if clip else None,
-            evidence=(),
+            evidence=evidence,
             warnings=(
                 *(clip.warnings if clip else ()),
                 *(f"{role}: {_BY_WINDOWS}" for role in request.features.approximate),

@@ -176,18 +176,20 @@ def facts(prediction: "Prediction") -> Table:
     for modality, why in prediction.missing.items():
         grid.add_row("  missing", Text(f"{MODALITY_WORDS[modality]}: {printable(why)}"))
     for item in prediction.evidence:
-        grid.add_row("  evidence", Text(evidence_words(item)))
+        grid.add_row("  measured", Text(evidence_words(item)))
     for warning in prediction.warnings:
         grid.add_row("  warning", Text(printable(warning), style="yellow"))
     return grid
 
 
 def evidence_words(item: "Evidence") -> str:
-    """Say one measured statement with its value, time span and producer."""
-    words = item.statement if item.value is None else f"{item.statement} ({item.value:.3g})"
-    if item.start_s is not None and item.end_s is not None:
-        words += f", {item.start_s:.1f} to {item.end_s:.1f} s"
-    return f"{words} [{item.modality}, {item.producer}]"
+    """Say one measured statement with its time; value and producer are in the JSON form."""
+    words = printable(item.statement)
+    if item.start_s is None or item.end_s is None:
+        return words
+    if item.end_s - item.start_s < 0.05:
+        return f"{words}, at {item.start_s:.1f} s"
+    return f"{words}, {item.start_s:.1f} to {item.end_s:.1f} s"
 
 
 def timings(prediction: "Prediction") -> Text:

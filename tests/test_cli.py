@@ -138,7 +138,7 @@ def test_text_answer_names_label_bars_reason_and_absent_modalities(
         assert words in result.stdout
     assert "movement (temporal): one frame only" in result.stdout
     assert "the sound ends early" in result.stdout
-    assert "the voice is high (232), 0.0 to 1.2 s" in result.stdout
+    assert "the voice is high, 0.0 to 1.2 s" in result.stdout
     assert "key frame at 0.52 s | read 0.12 s | answer 0.34 s" in result.stdout
     assert "unsure" not in result.stdout
     assert "\x1b" not in result.stdout + result.stderr

@@ -1,0 +1,93 @@
+"""Clip -> what was measured of its face, voice and words, as statements beside an answer.
+
+Knows: which measures of one clip can be worded. Does not know: models, answers, labels. The words
+are those of data sets (`emotion_llama.merr`); the voice is held against packaged norms, because one
+clip says nothing of what is usual for its speaker.
+"""
+
+import numpy as np
+
+from emotion_llama.face import action_units as measured_by
+from emotion_llama.face import measure_action_units, peak_frame, smoothed
+from emotion_llama.merr.facial import face_measures, facial_clues
+from emotion_llama.merr.records import Clue, ClueKind
+from emotion_llama.merr.voice_clues import voice_clues, voice_measures
+from emotion_llama.merr.words import word_clues
+from emotion_llama.records import Clip, Evidence, Modality
+from emotion_llama.version import __version__
+from emotion_llama.voice import measure_prosody, packaged_norm
+from emotion_llama.voice.frames import SAMPLE_RATE_HZ
+
+PEAK_SMOOTHING_S = 0.4
+"""As in the construction of data sets (`emotion_llama.config.BuildConfig.peak_smoothing_s`)."""
+
+MOST_OF_A_KIND = 3
+"""Statements of a face, of a voice and of words that are given, the surest first."""
+
+_SIGNED = ("positive word", "negative word", "open word")
+
+_MODALITIES: dict[ClueKind, Modality] = {"facial": "local", "voice": "audio", "words": "text"}
+_WORDS = f"words {__version__}"
+_VOICE = f"prosody {__version__}"
+_FACE = f"{measured_by.PRODUCER} {measured_by.VERSION}"
+
+
+def measured_evidence(clip: Clip) -> tuple[Evidence, ...]:
+    """Say what was measured: action units at the peak, the voice, words that carry a sign.
+
+    Args:
+        clip: as `emotion_llama.clip_reader.ClipReader` reads it
+
+    Returns:
+        face, voice, words, as far as they could be measured; the words of the transcript itself
+        are not repeated
+    """
+    return (
+        *_stated(_face(clip), _FACE),
+        *_stated(_voice(clip), _VOICE),
+        *_stated(_words(clip), _WORDS),
+    )
+
+
+def _stated(clues: tuple[Clue, ...], producer: str) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            modality=_MODALITIES[clue.kind],
+            statement=clue.statement,
+            value=clue.value,
+            start_s=clue.start_s,
+            end_s=clue.end_s,
+            producer=producer,
+        )
+        for clue in clues
+    )
+
+
+def _face(clip: Clip) -> tuple[Clue, ...]:
+    track = clip.faces
+    if track is None or track.points is None or track.scores is None:
+        return ()
+    talking = clip.waveform is not None
+    table = smoothed(measure_action_units(track), PEAK_SMOOTHING_S)
+    measures = face_measures(
+        table,
+        peak_frame(table, speech_counts=not talking),
+        num_frames=None if clip.frames is None else len(clip.frames),
+        coverage=track.coverage,
+        score=float(np.mean(track.scores)),
+        talking=talking,
+    )
+    return facial_clues(measures, clip.clip_id)[:MOST_OF_A_KIND]
+
+
+def _voice(clip: Clip) -> tuple[Clue, ...]:
+    if clip.waveform is None or clip.sample_rate_hz != SAMPLE_RATE_HZ:
+        return ()
+    prosody = measure_prosody(clip.waveform, clip.sample_rate_hz)
+    measures = voice_measures(prosody, packaged_norm(prosody, None))
+    return voice_clues(measures)[:MOST_OF_A_KIND]
+
+
+def _words(clip: Clip) -> tuple[Clue, ...]:
+    clues = word_clues(clip.transcript, None, clip.clip_id)
+    return tuple(clue for clue in clues if clue.feature in _SIGNED)[:MOST_OF_A_KIND]
