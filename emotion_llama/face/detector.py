@@ -20,6 +20,7 @@ from emotion_llama.face.networks import (
     DetectorNetwork,
     decode,
     load_weights,
+    one_thread,
     short_hash,
     standardized,
 )
@@ -112,6 +113,7 @@ class NetworkDetector:
         smallest = min(1.0, self.SMALLEST_FACE_PX / self._min_face_px)
         return min(1.0, max(self.WORK_PX / max(height, width), smallest))
 
+    @one_thread()
     @torch.inference_mode()
     def detect(self, frame: NDArray[np.uint8]) -> list[FaceBox]:
         """Find faces, best score first.

@@ -18,6 +18,7 @@ from emotion_llama.face.networks import (
     CROP_PX,
     LandmarkNetwork,
     load_weights,
+    one_thread,
     short_hash,
     standardized,
 )
@@ -72,6 +73,7 @@ class FaceLandmarker:
             found = self._look(grey, where)
         return found
 
+    @one_thread()
     @torch.inference_mode()
     def _look(self, grey: NDArray[np.uint8], regions: Sequence[Region]) -> list[FacePoints]:
         crops = np.stack([cut(grey, region, CROP_PX) for region in regions])  # [b x 96 x 96]

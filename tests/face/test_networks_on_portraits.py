@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from face import planted
 
 from emotion_llama.face import (
@@ -208,3 +209,18 @@ def test_same_frames_give_the_same_track(detector, landmarker, scene):
     one, other = (track(frames, detector, landmarker)[0] for _ in range(2))
     assert np.array_equal(one.points, other.points)
     assert np.array_equal(one.crops, other.crops)
+
+
+def test_the_number_of_threads_changes_nothing(detector, landmarker, scene):
+    frames = [scene(("collins", 300 + 3 * k, 240, 260)) for k in range(8)]
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(track(frames, detector, landmarker)[0])
+            assert torch.get_num_threads() == count, "others keep their threads"
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found[0].points, found[1].points)
+    assert np.array_equal(found[0].crops, found[1].crops)

@@ -8,6 +8,7 @@ from emotion_llama.model import FEATURE_ORDER, ModalityProjector
 
 @pytest.fixture
 def projector() -> ModalityProjector:
+    torch.manual_seed(0)
     return ModalityProjector(
         patch_dim=2, local_dim=3, temporal_dim=4, audio_dim=5, hidden_size=7, patches_per_token=4
     )
@@ -22,7 +23,7 @@ def test_four_consecutive_patches_share_a_token(projector: ModalityProjector) ->
     tokens = projector({"patches": patches})["patches"]
     expected = projector.patch_projection(torch.arange(8.0, 16.0))
     assert tokens.shape == (1, 2, 7)
-    assert torch.allclose(tokens[0, 1], expected)
+    torch.testing.assert_close(tokens[0, 1], expected)
 
 
 def test_only_given_features_become_tokens(projector: ModalityProjector) -> None:
