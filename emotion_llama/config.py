@@ -226,7 +226,7 @@ class SourceConfig(BaseModel):
     """Labels that the question of ``emotion`` offers, in this order; ``None``: the checkpoint's."""
 
     split: str | None = "train"
-    """Split of a data set to draw from; ``None`` takes all. Other forms state no splits."""
+    """Split to draw from, where annotations state any (data sets, tables); ``None``: all."""
 
     features: str | None = None
     """Feature store, or parent of the published ``.npy`` folders; ``None`` runs the encoders."""
@@ -303,8 +303,8 @@ class TrainConfig(BaseModel):
     """Compute the language model's activations twice instead of keeping them."""
 
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Probability that each modality of an example is left out, so that any subset works later; at
-    least one stays."""
+    """Probability that each modality of an ``emotion`` example is left out, so that any subset
+    works later; at least one stays. Captions speak of all modalities, so theirs stay."""
 
     seed: int = Field(default=42, ge=0)
     """Of the order of the data, questions, dropout and new weights."""

@@ -53,14 +53,14 @@ class ExampleDraws(Dataset[Draw]):
 
     1. The source is drawn by weight. 2. Within it every example comes once, in an order of its own
     for each pass, before any comes again. 3. The question of ``reason`` is drawn from the published
-    pool. 4. Each modality is left out with a probability; one always stays.
+    pool. 4. Of ``emotion`` each modality is left out with a probability; one always stays.
 
     Args:
         sources: what is drawn from
         num_draws: steps x examples of a step over all processes
         seed: changes everything that is drawn
-        modality_dropout: probability that a modality of an example, its transcript included, is
-            left out
+        modality_dropout: probability that a modality of an ``emotion`` example, its transcript
+            included, is left out
 
     Raises:
         ValueError: there is no source, one without example or of no weight, or no probability
@@ -150,7 +150,8 @@ class ExampleDraws(Dataset[Draw]):
                 f"({why}); leave it out of the annotations"
             )
             raise ValueError(msg)
-        limit = self.modality_dropout * _RANGE
+        # a caption speaks of all that was there: to leave some out would teach inventing it
+        limit = 0.0 if example.task == "reason" else self.modality_dropout * _RANGE
         dropped = [m for m in present if draw_number("dropout", self.seed, index, m) < limit]
         if dropped == present:
             dropped.remove(choose(present, "stays", self.seed, index))

@@ -199,3 +199,11 @@ def test_a_clip_that_does_not_fit_is_named(processor: EmotionLlamaProcessor) -> 
     ]
     with pytest.raises(ValueError, match=r"clip 'bad.mp4': feature 'audio' has shape \(9,\)"):
         Collator(processor)(draws)
+
+
+def test_a_caption_keeps_all_that_it_speaks_of() -> None:
+    draws = ExampleDraws([make_source("a", 2, task="reason", answer="She smiles.")], 60)
+    dropping = ExampleDraws(draws.sources, 60, modality_dropout=0.9)
+    assert all(
+        dropping[index].features.present == draws[index].features.present for index in range(60)
+    )
