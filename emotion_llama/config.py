@@ -133,6 +133,10 @@ class BuildConfig(BaseModel):
     """Whether parted lips and a dropped jaw count at the peak: only of a silent clip, or always, as
     published."""
 
+    peak_weights: Literal["confidence", "none"] = "confidence"
+    """How units weigh in the sum at the peak: by how surely they are measured, or all alike, as
+    published."""
+
     peak_smoothing_s: float = Field(default=0.4, ge=0, allow_inf_nan=False)
     """Width of the running median over action units before the peak is looked for: lips that talk
     move four to five times a second. 0 takes single frames, as published."""
@@ -188,6 +192,7 @@ PUBLISHED_BUILD: Mapping[str, Any] = {
     "keep": "agreeing",
     "peak_reading": "all",
     "peak_speech": "count",
+    "peak_weights": "none",
     "peak_smoothing_s": 0.0,
 }
 """Settings of the published construction where they are known: single frames, every unit of the

@@ -5,6 +5,7 @@ know: how units were measured, pictures. Source: Cheng et al. 2024, section 3.1 
 the frame with the largest sum of intensities; docs/face.md has the two readings.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -48,9 +49,17 @@ class PeakFrame:
 
 
 def peak_frame(
-    table: ActionUnitTable, reading: PeakReading = "all", *, speech_counts: bool = False
+    table: ActionUnitTable,
+    reading: PeakReading = "all",
+    *,
+    speech_counts: bool = False,
+    weighs: bool = True,
 ) -> PeakFrame | None:
     """Find argmax over frames of the summed intensities; of equals, the first.
+
+    Units weigh by their confidence, in the mean of the clip: what can hardly be measured decides
+    little. Where a program gives all units one confidence, as OpenFace does, all weigh 1, and the
+    sum is the published one.
 
     Frames count that are tracked and confident; blinks do not count. Parted lips and jaw drop
     count only on request: where somebody talks, the widest open vowel would be the peak.
@@ -59,6 +68,7 @@ def peak_frame(
         table: action units of one person
         reading: which units are summed
         speech_counts: also sum AU25, AU26 and AU27; right for silent clips and stills
+        weighs: whether units weigh by their confidence; not so as published
 
     Returns:
         ``None`` when no frame or no unit is left
@@ -69,14 +79,15 @@ def peak_frame(
     if not units or not counted.any():
         return None
     values = np.stack([table.intensity[unit] for unit in units], axis=1)  # [t x u]
-    measured = np.where(np.isnan(values), 0.0, values)
+    measured = np.where(np.isnan(values), _usual(values[counted]), values)
     if reading == "frequent":
         occurrences = (measured[counted] >= PRESENT).sum(axis=0)  # [u]
         if occurrences.max() > 0:
             often = occurrences >= OFTEN * occurrences.max()
             units = tuple(unit for unit, is_often in zip(units, often, strict=True) if is_often)
             measured = measured[:, often]
-    scores = np.where(counted, measured.sum(axis=1), -np.inf)
+    weights = _weights(table, units, counted) if weighs else np.ones(len(units))
+    scores = np.where(counted, measured @ weights, -np.inf)
     row = int(np.argmax(scores))
     return PeakFrame(
         row=row,
@@ -87,6 +98,31 @@ def peak_frame(
         units=units,
         num_frames=int(counted.sum()),
     )
+
+
+def _weights(
+    table: ActionUnitTable, units: Sequence[str], counted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Weigh units by their mean confidence where they were measured; 1 in the mean, [u]."""
+    sure = np.zeros(len(units))
+    for place, unit in enumerate(units):
+        rows = counted & ~np.isnan(table.intensity[unit])
+        if rows.any():
+            sure[place] = float(table.confidence[unit][rows].mean())
+    return sure / sure.mean() if sure.any() else np.ones(len(units))
+
+
+def _usual(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give the median of each unit's measured values, 0 where there is none, [t x u] -> [u].
+
+    It stands for a unit that a frame does not show, so that frames are neither rewarded nor
+    punished for what could not be measured in them.
+    """
+    known = ~np.isnan(values)
+    usual = np.zeros(values.shape[1])
+    for unit in np.flatnonzero(known.any(axis=0)):
+        usual[unit] = np.median(values[known[:, unit], unit])
+    return usual
 
 
 def smoothed(table: ActionUnitTable, window_s: float) -> ActionUnitTable:

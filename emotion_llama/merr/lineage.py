@@ -61,6 +61,7 @@ class Lineage:
             "frames_per_second": config.frames_per_second,
             "peak_reading": config.peak_reading,
             "peak_speech": config.peak_speech,
+            "peak_weights": config.peak_weights,
             "peak_smoothing_s": config.peak_smoothing_s,
         }
         name, version = worked.measures.face_producer or ("", "")

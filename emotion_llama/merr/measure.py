@@ -132,6 +132,7 @@ class ClipMeter:
             "frames_per_second": self._config.frames_per_second,
             "peak_reading": self._config.peak_reading,
             "peak_speech": self._config.peak_speech,
+            "peak_weights": self._config.peak_weights,
             "peak_smoothing_s": self._config.peak_smoothing_s,
             "action_units": f"{action_units.PRODUCER} {action_units.VERSION}",
             "finders": self._finders,
@@ -241,7 +242,8 @@ class ClipMeter:
         """Find the peak and read the action units there."""
         calm = smoothed(table, self._config.peak_smoothing_s)
         counts = self._config.peak_speech == "count" or not talking
-        peak = peak_frame(calm, self._config.peak_reading, speech_counts=counts)
+        weighs = self._config.peak_weights == "confidence"
+        peak = peak_frame(calm, self._config.peak_reading, speech_counts=counts, weighs=weighs)
         if peak is None:
             missing["facial"] = "the face was followed, but no action unit could be measured"
         return face_measures(

@@ -50,6 +50,22 @@ def test_untracked_and_doubtful_frames_are_no_peak():
     assert peak_frame(dataclasses.replace(units, tracked=tracked, confidence=doubt)).row == 3
 
 
+def test_what_can_hardly_be_measured_decides_little():
+    units = table(AU12=[1, 4, 1], AU23=[5, 0, 0])
+    doubt = {"AU12": np.full(3, 0.8, np.float32), "AU23": np.full(3, 0.1, np.float32)}
+    doubtful = dataclasses.replace(units, confidence=doubt)
+    assert peak_frame(doubtful).row == 1
+    assert peak_frame(doubtful, weighs=False).row == 0
+    assert peak_frame(units).score == peak_frame(units, weighs=False).score == 6.0
+
+
+def test_a_unit_without_a_value_neither_rewards_nor_punishes_its_frame():
+    units = table(AU12=[1, 1, 3, 1], AU15=[2, 2, NAN, 2.5])
+    sure = {"AU12": np.ones(4, np.float32), "AU15": np.array([1, 1, 0, 1], np.float32)}
+    peak = peak_frame(dataclasses.replace(units, confidence=sure))
+    assert (peak.row, peak.score) == (2, 5.0)
+
+
 def test_no_frame_no_peak():
     units = table(AU12=[1, 2])
     assert peak_frame(dataclasses.replace(units, tracked=np.zeros(2, bool))) is None
