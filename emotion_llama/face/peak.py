@@ -78,17 +78,14 @@ def peak_frame(
     counted = countable_rows(table)
     if not units or not counted.any():
         return None
-    values = np.stack([table.intensity[unit] for unit in units], axis=1)  # [t x u]
-    measured = np.where(np.isnan(values), _usual(values[counted]), values)
     if reading == "frequent":
-        occurrences = (measured[counted] >= PRESENT).sum(axis=0)  # [u]
+        values = _completed(table, units, counted)
+        occurrences = (values[counted] >= PRESENT).sum(axis=0)  # [u]
         if occurrences.max() > 0:
             often = occurrences >= OFTEN * occurrences.max()
             units = tuple(unit for unit, is_often in zip(units, often, strict=True) if is_often)
-            measured = measured[:, often]
-    weights = _weights(table, units, counted) if weighs else np.ones(len(units))
-    scores = np.where(counted, measured @ weights, -np.inf)
-    row = int(np.argmax(scores))
+    scores = summed(table, units, weighs=weighs)
+    row = int(np.nanargmax(scores))
     return PeakFrame(
         row=row,
         frame=int(table.frames[row]),
@@ -98,6 +95,29 @@ def peak_frame(
         units=units,
         num_frames=int(counted.sum()),
     )
+
+
+def summed(
+    table: ActionUnitTable, units: Sequence[str], *, weighs: bool = True
+) -> NDArray[np.float64]:
+    """Give the sum of which the peak is the largest, NaN in frames that do not count, [t].
+
+    Args:
+        table: action units of one person
+        units: which are summed
+        weighs: whether units weigh by their confidence
+    """
+    counted = countable_rows(table)
+    weights = _weights(table, units, counted) if weighs else np.ones(len(units))
+    return np.where(counted, _completed(table, units, counted) @ weights, np.nan)
+
+
+def _completed(
+    table: ActionUnitTable, units: Sequence[str], counted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Give intensities with what is usual in place of what was not measured, [t x u]."""
+    values = np.stack([table.intensity[unit] for unit in units], axis=1).astype(np.float64)
+    return np.where(np.isnan(values), _usual(values[counted]), values)
 
 
 def _weights(
@@ -112,7 +132,7 @@ def _weights(
     return sure / sure.mean() if sure.any() else np.ones(len(units))
 
 
-def _usual(values: NDArray[np.float32]) -> NDArray[np.float64]:
+def _usual(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the median of each unit's measured values, 0 where there is none, [t x u] -> [u].
 
     It stands for a unit that a frame does not show, so that frames are neither rewarded nor

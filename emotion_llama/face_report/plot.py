@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emotion_llama.clip_faces import FaceReport
 from emotion_llama.face.movements import FULL
+from emotion_llama.face.peak import summed
 from emotion_llama.face.unit_names import titled
 
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
@@ -194,12 +195,11 @@ def _fill(
 
 def _draw_sum(axis: Any, report: FaceReport) -> None:
     """Draw the sum that the peak is the largest of."""
-    axis.set_ylabel("sum", fontsize=8)
+    axis.set_ylabel("weighted sum", fontsize=8)
     axis.tick_params(axis="y", labelsize=7)
     if report.peak is None:
         return
-    columns = [report.table.intensity[unit] for unit in report.peak.units]
-    sums = _on_clip(report, np.where(report.table.tracked, np.nansum(columns, axis=0), np.nan))
+    sums = _on_clip(report, summed(report.table, report.peak.units))
     times_s = _middles_s(report)
     marker = "o" if len(times_s) == 1 else None
     axis.plot(times_s, sums, color=COUNTED_COLOUR, linewidth=1.4, marker=marker)
@@ -243,9 +243,9 @@ def _label_peak(axis: Any, report: FaceReport) -> None:
         return
     peak, clip = report.peak, report.clip
     words = (
-        f"sum {peak.score:.1f}"
+        f"weighted sum {peak.score:.1f}"
         if clip.is_still
-        else (f"peak at {peak.time_s:.2f} s, sum {peak.score:.1f}")
+        else (f"peak at {peak.time_s:.2f} s, weighted sum {peak.score:.1f}")
     )
     is_late = peak.time_s - clip.times_s[0] > 0.7 * (clip.times_s[-1] - clip.times_s[0] + 1e-6)
     axis.annotate(

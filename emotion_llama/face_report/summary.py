@@ -123,7 +123,7 @@ def _peak_words(report: FaceReport) -> Text:
     where = "" if report.clip.is_still else f"{peak.time_s:.2f} s (frame {peak.frame}), "
     compared = "" if report.clip.is_still else f"; {peak.num_frames} frames compared"
     line = Text(where, style="bold")
-    line.append(f"sum {peak.score:.1f} over {len(peak.units)} units ", style="bold")
+    line.append(f"weighted sum {peak.score:.1f} over {len(peak.units)} units ", style="bold")
     return line.append(f"(reading {peak.reading}{compared})", style="not bold")
 
 

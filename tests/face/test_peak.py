@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emotion_llama.face import peak_frame, smoothed
+from emotion_llama.face.peak import summed
 from emotion_llama.records import ActionUnitTable
 
 NAN = np.nan
@@ -64,6 +65,16 @@ def test_a_unit_without_a_value_neither_rewards_nor_punishes_its_frame():
     sure = {"AU12": np.ones(4, np.float32), "AU15": np.array([1, 1, 0, 1], np.float32)}
     peak = peak_frame(dataclasses.replace(units, confidence=sure))
     assert (peak.row, peak.score) == (2, 5.0)
+
+
+def test_the_peak_is_the_largest_of_the_sums_that_are_shown():
+    units = table(AU12=[1, 4, 1, 9], AU23=[5, 0, NAN, 0])
+    tracked = np.array([True, True, True, False])
+    units = dataclasses.replace(units, tracked=tracked)
+    peak = peak_frame(units)
+    sums = summed(units, peak.units)
+    assert (np.nanargmax(sums), sums[peak.row]) == (peak.row, peak.score)
+    assert np.isnan(sums[3])
 
 
 def test_no_frame_no_peak():
