@@ -106,6 +106,10 @@ evaluation read the first: ``--key-frame first``.
 """
 
 
+PEAK_SMOOTHING_S = 0.4
+"""Seconds over which action units are smoothed before their peak: talking lips move four to five
+times a second."""
+
 Keep = Literal["agreeing", "undisputed", "all"]
 """Which clips stay by what the rule table says to their label: those whose rule fired (as
 published), those whose rule did not fail to, or all."""
@@ -137,9 +141,9 @@ class BuildConfig(BaseModel):
     """How units weigh in the sum at the peak: by how surely they are measured, or all alike, as
     published."""
 
-    peak_smoothing_s: float = Field(default=0.4, ge=0, allow_inf_nan=False)
-    """Width of the running median over action units before the peak is looked for: lips that talk
-    move four to five times a second. 0 takes single frames, as published."""
+    peak_smoothing_s: float = Field(default=PEAK_SMOOTHING_S, ge=0, allow_inf_nan=False)
+    """Width of the running median over action units before the peak is looked for; 0 takes single
+    frames, as published."""
 
     seed: int = Field(default=0, ge=0)
     """Changes which of several phrasings is drawn, and which side of a split a person falls on."""

@@ -7,6 +7,7 @@ clip says nothing of what is usual for its speaker.
 
 import numpy as np
 
+from emotion_llama.config import PEAK_SMOOTHING_S
 from emotion_llama.face import action_units as measured_by
 from emotion_llama.face import measure_action_units, peak_frame, smoothed
 from emotion_llama.merr.facial import face_measures, facial_clues
@@ -17,9 +18,6 @@ from emotion_llama.records import Clip, Evidence, Modality
 from emotion_llama.version import __version__
 from emotion_llama.voice import measure_prosody, packaged_norm
 from emotion_llama.voice.frames import SAMPLE_RATE_HZ
-
-PEAK_SMOOTHING_S = 0.4
-"""As in the construction of data sets (`emotion_llama.config.BuildConfig.peak_smoothing_s`)."""
 
 MOST_OF_A_KIND = 3
 """Statements of a face, of a voice and of words that are given, the surest first."""

@@ -23,8 +23,6 @@ from emotion_llama.merr.records import LabelReading
 from emotion_llama.merr.sources import SourceClip
 from emotion_llama.merr.stage_cache import StageCache, key_of
 
-_CHUNK_BYTES = 1 << 20
-
 
 class LabelMaker(Protocol):
     """What gives clips their labels; it is sent to the processes that do the work."""
@@ -305,8 +303,5 @@ def _told(said: Described | str, name: str, missing: dict[str, str]) -> Describe
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from emotion_llama.clip_faces import ClipFaces, look_at, report_on
+from emotion_llama.clip_faces import ClipFaces, look_at
 from emotion_llama.config import BuildConfig, MediaConfig
 from emotion_llama.face import (
     FaceDetector,
     FaceLandmarker,
     NetworkDetector,
     action_units,
+    measure_action_units,
     peak_frame,
     read_action_units,
     smoothed,
@@ -221,11 +222,11 @@ class ClipMeter:
             num = len(faces.times_s)
             missing["facial"] = f"no face was found in {num} frame{'s' * (num > 1)}"
             return None, None
-        report = report_on(faces)
-        table, track = report.table, report.track
+        track = faces.people[0]
+        table = measure_action_units(track, faces.rows_of(track).astype(np.int64))
         score = None if track.scores is None else float(np.mean(track.scores))
         measures = self._at_peak(
-            table, len(faces.times_s), track.coverage, score, not report.speech_counts, missing
+            table, len(faces.times_s), track.coverage, score, faces.silence is None, missing
         )
         found_by = ", ".join(f"{name} {version}" for name, version in self._finders.items())
         return measures, (table.producer, f"{table.version}; {found_by}")

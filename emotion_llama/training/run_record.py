@@ -22,7 +22,6 @@ METRICS_FILE = "metrics.jsonl"
 PLOT_FILE = "losses.png"
 
 _PACKAGES = ("emotion-llama", "torch", "transformers", "peft", "accelerate", "numpy")
-_CHUNK_BYTES = 1 << 20
 
 
 def write_record(output: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:
@@ -48,11 +47,8 @@ def write_record(output: Path, config: TrainConfig, facts: Mapping[str, Any]) ->
 
 def file_hash(path: Path) -> str:
     """Give the beginning of the SHA-256 of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 class MetricsFile(TrainerCallback):
