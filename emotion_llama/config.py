@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class FramePolicy(NamedTuple):
@@ -203,9 +203,13 @@ PUBLISHED_BUILD: Mapping[str, Any] = {
 sum, the published table (Cheng et al. 2024, section 3.1; docs/merr.md)."""
 
 
-AnnotationKind = Literal["dataset", "merr-coarse", "merr-fine", "mer2023", "table"]
+AnnotationKind = Literal["dataset", "merr-coarse", "merr-fine", "mer2023", "table", "instructions"]
 """Form of annotations: a data set of `emotion-llama build`; the published MERR files; the list of
-clips of MER2023 with its transcripts; a table with the columns path, label and, if known, text."""
+clips of MER2023 with its transcripts; a table with the columns path, label and, if known, text;
+plain instructions with their answers, without clips."""
+
+_OF_CLIPS = ("transcripts", "tasks", "labels", "offered", "split", "features", "media")
+"""Settings of a source that say something of clips, and nothing of plain instructions."""
 
 
 class SourceConfig(BaseModel):
@@ -217,7 +221,7 @@ class SourceConfig(BaseModel):
     """Form of the annotations."""
 
     path: str
-    """Data set's folder, MERR's JSON file, list of clips, or table."""
+    """Data set's folder, MERR's JSON file, list of clips, table, or file of instructions."""
 
     transcripts: str | None = None
     """Table with the columns name and sentence, where the annotations have none."""
@@ -242,6 +246,18 @@ class SourceConfig(BaseModel):
 
     media: str | None = None
     """Folder of the clips, for the encoders and for key frames that are not stored."""
+
+    @model_validator(mode="after")
+    def _instructions_have_no_clips(self) -> "SourceConfig":
+        fields = type(self).model_fields
+        given = [n for n in _OF_CLIPS if getattr(self, n) != fields[n].default]
+        if self.kind == "instructions" and given:
+            msg = (
+                f"found {', '.join(given)} in a source of instructions, expected path and weight "
+                "only, for there are no clips; take the others out"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class TrainConfig(BaseModel):
@@ -321,7 +337,9 @@ class TrainConfig(BaseModel):
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between validations; ``None``: at the end of each epoch."""
 
-    metric: Literal["uar", "weighted_f1", "accuracy", "reason_loss"] = "weighted_f1"
+    metric: Literal["uar", "weighted_f1", "accuracy", "reason_loss", "instruction_loss"] = (
+        "weighted_f1"
+    )
     """Which figure of the validation chooses the best checkpoint."""
 
     patience: int | None = Field(default=None, ge=1)

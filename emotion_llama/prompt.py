@@ -7,6 +7,7 @@ tokens a mark stands for, which modalities a clip has. Training, evaluation, pag
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from emotion_llama.records import Sample, Task
@@ -56,6 +57,14 @@ _ANSWER_MAX_WORDS = 200
 """Longest training target, in words (docs/published-model.md, "Answers")."""
 
 
+@dataclass(frozen=True)
+class Instruction:
+    """A request to the language model alone: there is no clip, and no feature goes with it."""
+
+    text: str
+    name: str | None = None
+
+
 def question(task: Task, labels: Sequence[str]) -> str:
     """Give the default wording of a task's question, offering the labels in the given order."""
     if task == "emotion":
@@ -98,6 +107,24 @@ def render(sample: Sample, *, labels: Sequence[str], reason_tag: str) -> str:
     return _TEMPLATE.format(instruction=instruction)
 
 
+def render_instruction(instruction: Instruction) -> str:
+    """Write the prompt of an instruction as chat models of the Llama 2 family were trained on it.
+
+    Returns:
+        ``[INST] ... [/INST]``, without beginning-of-sequence token
+
+    Raises:
+        ValueError: the text contains a mark
+    """
+    _refuse_marks("instruction", instruction.text)
+    return _TEMPLATE.format(instruction=instruction.text)
+
+
+def instruction_text(request: str, material: str = "") -> str:
+    """Put a request, and the material that it is about, into one text."""
+    return "\n\n".join(part.strip() for part in (request, material) if part.strip())
+
+
 def split_at_marks(prompt: str, mode: PromptMode) -> list[str]:
     """Cut a rendered prompt into text pieces and the marks that stand between them.
 
@@ -119,6 +146,15 @@ def normalize_answer(text: str) -> str:
     lowered = re.sub(r"[.!\"()*#:;~]", " ", text.lower())
     folded = re.sub(r"\s{2,}", " ", lowered).rstrip("\n").strip(" ")
     return " ".join(folded.split(" ")[:_ANSWER_MAX_WORDS])
+
+
+def training_target(prompted: Sample | Instruction, answer: str) -> str:
+    """Give an answer in the form in which it is learned.
+
+    Answers about clips are normalised as published. Those to plain instructions are not: they are
+    there so that the language model goes on writing as it did.
+    """
+    return answer.strip() if isinstance(prompted, Instruction) else normalize_answer(answer)
 
 
 def _refuse_marks(name: str, text: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from emotion_llama.config import SourceConfig, TrainConfig
 from emotion_llama.data import (
     Collator,
     DrawSource,
+    Example,
     ExampleDraws,
     NoFeaturesError,
+    as_instruction,
     open_features,
     read_source,
     require_disjoint_people,
@@ -115,6 +117,7 @@ def train(config: TrainConfig) -> TrainReport:
     model, processor = _compose(config, encoders) if is_plain else _start(Path(start), config)
     for source in training:
         require_offered(source.examples, processor.config.labels)
+    training = _readable(config.sources, training, counts, model, processor)
     output.mkdir(parents=True, exist_ok=True)
     validator = Validator(processor, validation) if validation else None
     trainer = _trainer(config, model, processor, training, validator, encoders)
@@ -188,7 +191,9 @@ def _sources(
             encoders.file if can and (source.features is None or source.media) else None,
             encode_picture=encoders.picture if can else None,
         )
-        encoders.is_used |= source.features is None or source.media is not None
+        encoders.is_used |= source.kind != "instructions" and (
+            source.features is None or source.media is not None
+        )
         lacking = features.lacking(example.clip_id for example in reading.examples)
         if lacking:
             more = f" and {len(lacking) - _NAMED} more" * (len(lacking) > _NAMED)
@@ -200,6 +205,50 @@ def _sources(
             raise NoFeaturesError(msg)
         drawn.append(DrawSource(reading.examples, features, source.weight))
     return drawn, counts
+
+
+def _readable(
+    sources: Sequence[SourceConfig],
+    drawn: Sequence[DrawSource],
+    counts: dict[str, Mapping[str, int]],
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+) -> list[DrawSource]:
+    """Leave out instructions that are longer than a prompt may be, and count them.
+
+    Raises:
+        ValueError: no instruction is left, or the model has nothing that could learn from them
+    """
+    kept: list[DrawSource] = []
+    for source, given in zip(sources, drawn, strict=True):
+        if source.kind != "instructions":
+            kept.append(given)
+            continue
+        if not model.config.lora_rank:
+            msg = (
+                f"{source.path}: found instructions, but the start has no LoRA, and projections "
+                "learn nothing from text; start from a model with lora_rank above 0, not from a "
+                "merged one"
+            )
+            raise ValueError(msg)
+        examples = [example for example in given.examples if _fits(processor, example)]
+        limit = processor.config.max_context_tokens
+        if not examples:
+            msg = f"{source.path}: found no instruction of at most {limit} tokens; add some"
+            raise ValueError(msg)
+        if len(examples) < len(given.examples):
+            left_out = {f"longer than {limit} tokens": len(given.examples) - len(examples)}
+            counts[source.path] = {**counts[source.path], **left_out}
+        kept.append(replace(given, examples=examples))
+    return kept
+
+
+def _fits(processor: EmotionLlamaProcessor, example: Example) -> bool:
+    try:
+        processor.encode_prompt(as_instruction(example), {})
+    except ValueError:
+        return False
+    return True
 
 
 def _start(folder: Path, config: TrainConfig) -> tuple[EmotionLlama, EmotionLlamaProcessor]:

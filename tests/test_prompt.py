@@ -6,10 +6,14 @@ from emotion_llama.labels import MERR
 from emotion_llama.prompt import (
     FEATURE_MARK,
     VIDEO_MARK,
+    Instruction,
+    instruction_text,
     normalize_answer,
     question,
     render,
+    render_instruction,
     split_at_marks,
+    training_target,
 )
 from emotion_llama.records import Sample
 
@@ -68,3 +72,21 @@ def test_answers_are_normalised_as_the_published_targets() -> None:
     assert normalize_answer('He says: "No!" (softly); why?\n') == "he says no softly why?"
     assert normalize_answer("It's fine, really...") == "it's fine, really"
     assert len(normalize_answer("word " * 300).split()) == 200
+
+
+def test_an_instruction_is_asked_without_clip_and_task() -> None:
+    prompt = render_instruction(Instruction("Name a {colour}."))
+    assert prompt == "[INST] Name a {colour}. [/INST]"
+    assert split_at_marks(prompt, "trained") == [prompt]
+    with pytest.raises(ValueError, match="instruction contains the mark"):
+        render_instruction(Instruction(f"What is {VIDEO_MARK}?"))
+
+
+def test_an_instruction_goes_before_what_it_is_about() -> None:
+    assert instruction_text(" Add them.", "2 and 3 ") == "Add them.\n\n2 and 3"
+    assert instruction_text("Add them.", " ") == "Add them."
+
+
+def test_answers_to_instructions_stay_as_they_are() -> None:
+    assert training_target(Instruction("Hi"), " It's (B): Yes!\n") == "It's (B): Yes!"
+    assert training_target(Sample("reason"), "It's (B): Yes!") == "it's b yes"

@@ -13,6 +13,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner
 
+from emotion_llama import train as train_module
 from emotion_llama.cli import app
 from emotion_llama.config import SourceConfig, TrainConfig
 from emotion_llama.predict import Predictor
@@ -140,6 +141,62 @@ def test_a_label_that_is_not_offered_is_not_learned(tmp_path: Path) -> None:
     refused(tmp_path, f"path,label\n{FROWN},boredom\n", "boredom", validation=())
 
 
+INSTRUCTIONS = (
+    {"instruction": "Name a colour.", "output": "Blue: the sky has it."},
+    {"instruction": "Add the numbers.", "input": "2 and 3", "output": "5"},
+    {"instruction": "Repeat this. " * 900, "output": "No."},
+)
+
+
+def instructions(folder: Path) -> SourceConfig:
+    path = folder / "plain.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in INSTRUCTIONS), "utf-8")
+    return SourceConfig(kind="instructions", path=str(path), weight=3.0)
+
+
+def test_instructions_are_learned_beside_clips(table: Path, tmp_path: Path) -> None:
+    plain = instructions(tmp_path)
+    known = settings(table, tmp_path / "run")
+    config = settings(
+        table,
+        tmp_path / "run",
+        sources=(*known.sources, plain),
+        validation=(plain,),
+        metric="instruction_loss",
+        steps_per_epoch=8,
+        batch_size=1,
+    )
+    with pytest.raises(ValueError, match="found clip 'plain .* in the training and"):
+        train(config)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(INSTRUCTIONS[:2]), "utf-8")
+    validation = (plain.model_copy(update={"path": str(other)}),)
+    report = train(config.model_copy(update={"validation": validation}))
+    assert report.counts[plain.path] == {"longer than 900 tokens": 1}
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    losses = [row["eval_instruction_loss"] for row in rows if "eval_instruction_loss" in row]
+    assert losses[1] < losses[0] - 0.1, "what is replayed is learned"
+    written = [json.loads(line) for line in (tmp_path / "run" / "answers.jsonl").open()]
+    assert {answer["expected"] for answer in written} == {"Blue: the sky has it.", "5"}
+
+
+def test_without_lora_nothing_can_be_learned_from_instructions(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = settings(table, tmp_path / "run", validation=())
+    config = known.model_copy(update={"sources": (instructions(tmp_path),)})
+    start = train_module._start
+
+    def merged(*given: Any) -> Any:
+        model, processor = start(*given)
+        model.config.lora_rank = 0
+        return model, processor
+
+    monkeypatch.setattr(train_module, "_start", merged)
+    with pytest.raises(ValueError, match=r"plain.jsonl: found instructions, but .* no LoRA"):
+        train(config)
+
+
 @pytest.mark.slow
 def test_two_processes_learn_as_one_does(table: Path, tmp_path: Path) -> None:
     one = settings(table, tmp_path / "one", validation=(), epochs=1)
@@ -167,7 +224,7 @@ def test_the_command_tells_what_it_did_and_what_it_cannot(table: Path, tmp_path:
     done = runner.invoke(app, ["train", str(path), "seed=3"])
     assert done.exit_code == 0, done.stderr
     assert "689,088 parameters learned for 1 steps" in done.stderr
-    assert "1 clips: not in the split 'train'" in done.stderr
+    assert "clips.csv: 1 x not in the split 'train'" in done.stderr
     wrong = runner.invoke(app, ["train", str(path), "sed=3"])
     assert wrong.exit_code == 2 and "known are" in wrong.stderr
     gone = runner.invoke(app, ["train", str(path), "sources.0.path=gone.csv"])

@@ -70,7 +70,7 @@ def train(
         say(f"{report.num_trainable:,} parameters learned for {report.num_steps} steps")
         for source, counts in report.counts.items():
             for what, count in counts.items():
-                say(f"  {source}: {count} clips: {what}", style="dim")
+                say(f"  {source}: {count} x {what}", style="dim")
         if report.best_step is not None:
             figure = report.figures.get(config.metric)
             last = "" if figure is None else f" ({config.metric} of the last one {figure:.4f})"

@@ -7,7 +7,13 @@ from emotion_llama.data.annotations import (
     require_disjoint_people,
     require_offered,
 )
-from emotion_llama.data.dataset import Collator, Draw, DrawSource, ExampleDraws
+from emotion_llama.data.dataset import (
+    Collator,
+    Draw,
+    DrawSource,
+    ExampleDraws,
+    as_instruction,
+)
 from emotion_llama.data.examples import Example
 from emotion_llama.data.features import (
     FeatureSource,
@@ -26,6 +32,7 @@ __all__ = [
     "NoFeaturesError",
     "OpenedFeatures",
     "Reading",
+    "as_instruction",
     "open_features",
     "read_examples",
     "read_source",

@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from emotion_llama.config import SourceConfig
-from emotion_llama.data.annotated_clips import AnnotatedClip, read_clips
+from emotion_llama.data.annotated_clips import AnnotatedClip, read_clips, read_instructions
 from emotion_llama.data.examples import Example
 from emotion_llama.labels import ALIASES
 from emotion_llama.prompt import normalize_answer
@@ -29,7 +30,7 @@ class Reading:
 
     examples: tuple[Example, ...]
     counts: Mapping[str, int]
-    """what clips lack, or why they are left out -> how many"""
+    """what clips or rows lack, or why they are left out -> how many"""
 
 
 def read_examples(source: SourceConfig) -> list[Example]:
@@ -43,6 +44,7 @@ def read_source(source: SourceConfig) -> Reading:
     Labels are written in lower case and in the form of `emotion_llama.labels`, unless ``labels`` or
     ``offered`` of the source name the other form. Where at least one clip states a split, only
     those of ``split`` count. A clip without caption gives no ``reason`` example and is counted.
+    Plain instructions are an example each.
 
     Args:
         source: which annotations, and what of them
@@ -54,6 +56,8 @@ def read_source(source: SourceConfig) -> Reading:
         ValueError: the file breaks its form, a label is not among those offered, or there is no
             example; names file, row and what is expected
     """
+    if source.kind == "instructions":
+        return _read_instructions(source)
     _require_learnable(source)
     examples: list[Example] = []
     counts: Counter[str] = Counter()
@@ -79,6 +83,30 @@ def read_source(source: SourceConfig) -> Reading:
         raise ValueError(_nothing(source, clips, counts))
     for what, count in counts.items():
         logger.info("%s: %d of %d clips: %s", source.path, count, len(clips), what)
+    return Reading(tuple(examples), dict(counts))
+
+
+def _read_instructions(source: SourceConfig) -> Reading:
+    path = Path(source.path)
+    pairs, counts = read_instructions(path)
+    if not pairs:
+        why = "; ".join(f"{count}: {what}" for what, count in counts.items()) or "it has no row"
+        msg = f"{path}: found no instruction ({why}), expected at least one row of text alone"
+        raise ValueError(msg)
+    examples = (
+        Example(
+            clip_id=pair.name,
+            task="instruction",
+            answer=pair.answer,
+            label=None,
+            transcript=None,
+            person=None,
+            source=path.stem,
+            offered=None,
+            instruction=pair.instruction,
+        )
+        for pair in pairs
+    )
     return Reading(tuple(examples), dict(counts))
 
 

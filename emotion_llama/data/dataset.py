@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from emotion_llama.data.examples import Example
 from emotion_llama.data.features import FeatureSource
 from emotion_llama.merr.draw import choose, draw_number
-from emotion_llama.prompt import REASON_QUESTIONS, normalize_answer
+from emotion_llama.prompt import REASON_QUESTIONS, Instruction, training_target
 from emotion_llama.records import Features, Modality, Sample
 
 LEFT_OUT = "left out by modality dropout"
@@ -43,7 +43,7 @@ class DrawSource:
 class Draw:
     """What training sees at one draw."""
 
-    sample: Sample
+    sample: Sample | Instruction
     features: Features
     answer: str
 
@@ -54,6 +54,8 @@ class ExampleDraws(Dataset[Draw]):
     1. The source is drawn by weight. 2. Within it every example comes once, in an order of its own
     for each pass, before any comes again. 3. The question of ``reason`` is drawn from the published
     pool. 4. Of ``emotion`` each modality is left out with a probability; one always stays.
+
+    A plain instruction has no features, nothing of which could be left out.
 
     Args:
         sources: what is drawn from
@@ -100,6 +102,8 @@ class ExampleDraws(Dataset[Draw]):
             raise IndexError(msg)
         source = self.sources[self._source_of[index]]
         example = self.example(index)
+        if example.task == "instruction":
+            return Draw(as_instruction(example), Features(), example.answer)
         features, transcript = self._drop(index, example, source.features.features(example.clip_id))
         question = None
         if example.task == "reason":
@@ -159,18 +163,26 @@ class ExampleDraws(Dataset[Draw]):
         return _without(features, [m for m in dropped if m != "text"]), transcript
 
 
+def as_instruction(example: Example) -> Instruction:
+    """Give what is asked of the language model in an example of ``instruction``."""
+    return Instruction(example.instruction or "", name=example.clip_id)
+
+
 class Processor(Protocol):
     """What `Collator` needs of `emotion_llama.model.EmotionLlamaProcessor`."""
 
     def __call__(
-        self, samples: Sequence[Sample], features: Sequence[Features], answers: Sequence[str]
+        self,
+        samples: Sequence[Sample | Instruction],
+        features: Sequence[Features],
+        answers: Sequence[str],
     ) -> Any:
         """Build a batch, as a mapping of tensors."""
         ...
 
 
 class Collator:
-    """Draws -> the tensors of a batch; answers in the form that the published model learned.
+    """Draws -> the tensors of a batch; answers in the form in which they are learned.
 
     Args:
         processor: of the checkpoint that is trained
@@ -199,7 +211,7 @@ class Collator:
         batch = self.processor(
             [draw.sample for draw in draws],
             [draw.features for draw in draws],
-            [normalize_answer(draw.answer) for draw in draws],
+            [training_target(draw.sample, draw.answer) for draw in draws],
         )
         return dict(batch)
 

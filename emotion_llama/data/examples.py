@@ -1,20 +1,24 @@
-"""What is learned from one clip: one question about it, and the answer to it.
+"""What is learned at once: a question about a clip, or a plain instruction, and the answer.
 
 Knows: the record. Does not know: where it was read from, features, prompts, tokens.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from emotion_llama.records import Task
+
+ExampleTask = Task | Literal["instruction"]
+"""What is asked about a clip, or a request to the language model alone."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One task on one clip, with its answer."""
+    """One task on one clip, or one plain instruction, with its answer."""
 
     clip_id: str
     """what the clip is called in its annotations; features are looked up by it"""
-    task: Task
+    task: ExampleTask
     answer: str
     """the label for ``emotion``, the caption for ``reason``, as the annotations word it"""
     label: str | None
@@ -27,3 +31,5 @@ class Example:
     """name of the data set that the clip comes from"""
     offered: tuple[str, ...] | None
     """labels that the question of ``emotion`` offers; ``None``: the checkpoint's"""
+    instruction: str | None = None
+    """what is asked for by ``instruction``, where there is no clip"""

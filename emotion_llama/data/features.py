@@ -82,9 +82,9 @@ def open_features(
 ) -> OpenedFeatures:
     """Open where the features of a source's clips come from.
 
-    Without ``features`` in the source every clip is encoded when it is drawn. With them, only the
-    global feature is encoded, where it is not stored: from the stored key frame, else from the
-    clip's file. What was encoded is kept up to `MAX_KEPT_BYTES`.
+    Plain instructions have none. Without ``features`` in the source every clip is encoded when it
+    is drawn. With them, only the global feature is encoded, where it is not stored: from the stored
+    key frame, else from the clip's file. What was encoded is kept up to `MAX_KEPT_BYTES`.
 
     Args:
         source: its ``features`` and ``media``
@@ -98,6 +98,8 @@ def open_features(
             something that encodes
         FileNotFoundError: there is no feature store and none of the published folders
     """
+    if source.kind == "instructions":
+        return _NoClips()
     clips = read_clips(source)
     files = _ClipFiles(source, clips)
     encoded = None if encode is None else _Encoded(files, encode)
@@ -118,6 +120,16 @@ def open_features(
             source.features,
         )
     return _SourceFeatures(words, stored, encoded)
+
+
+class _NoClips:
+    """Of plain instructions, which have no features and lack none."""
+
+    def features(self, clip_id: str) -> Features:
+        return Features()
+
+    def lacking(self, clip_ids: Iterable[str]) -> tuple[str, ...]:
+        return ()
 
 
 class _Stored(Protocol):

@@ -20,8 +20,10 @@ from emotion_llama.prompt import (
     FEATURE_MARK,
     PROMPT_MODES,
     VIDEO_MARK,
+    Instruction,
     PromptMode,
     render,
+    render_instruction,
     split_at_marks,
 )
 from emotion_llama.records import Features, Sample
@@ -32,6 +34,9 @@ IGNORED_LABEL = -100
 """Label of a token that carries no loss (the convention of ``torch.nn.CrossEntropyLoss``)."""
 
 _TEXT = 0
+
+Prompted = Sample | Instruction
+"""What a row of a batch asks: something of a clip, or of the language model alone."""
 
 
 class EmotionLlamaProcessor(ProcessorMixin):
@@ -81,7 +86,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[Prompted],
         features: Sequence[Features],
         answers: Sequence[str] | None = None,
         padding_side: Literal["left", "right"] | None = None,
@@ -90,7 +95,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
 
         Args:
             samples: what is asked, one per row
-            features: encoder outputs, one per row
+            features: encoder outputs, one per row; those of an instruction are not read
             answers: training targets, one per row; without them no labels are made
             padding_side: default is right with answers (training) and left without (generation)
 
@@ -104,7 +109,10 @@ class EmotionLlamaProcessor(ProcessorMixin):
             ValueError: lengths differ, a feature has a wrong shape, or a prompt is too long
         """
         _require_same_length(samples=samples, features=features, answers=answers)
-        given = [self._available(row) for row in features]
+        given = [
+            {} if isinstance(sample, Instruction) else self._available(row)
+            for sample, row in zip(samples, features, strict=True)
+        ]
         prompts = [self.encode_prompt(s, f) for s, f in zip(samples, given, strict=True)]
         targets = [self.encode_answer(a) for a in answers] if answers is not None else None
         rows = [
@@ -118,7 +126,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
         return BatchFeature(batch | self._stack(given))
 
     def encode_prompt(
-        self, sample: Sample, features: dict[str, torch.Tensor]
+        self, sample: Prompted, features: dict[str, torch.Tensor]
     ) -> tuple[list[int], list[int]]:
         """Tokenise a prompt and put placeholders where its marks stand.
 
@@ -132,7 +140,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
         Raises:
             ValueError: more tokens than ``max_context_tokens``
         """
-        prompt = render(sample, labels=self.config.labels, reason_tag=self.config.reason_tag)
+        prompt = self._render(sample)
         ids: list[int] = []
         kinds: list[int] = []
         pieces = split_at_marks(prompt, self.prompt_mode)
@@ -172,6 +180,11 @@ class EmotionLlamaProcessor(ProcessorMixin):
         """Id that fills padding and feature positions: the pad token, else end of sequence."""
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokenizer.eos_token_id)
+
+    def _render(self, sample: Prompted) -> str:
+        if isinstance(sample, Instruction):
+            return render_instruction(sample)
+        return render(sample, labels=self.config.labels, reason_tag=self.config.reason_tag)
 
     def _text_ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

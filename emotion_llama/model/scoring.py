@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from emotion_llama.model.emotion_llama import EmotionLlama
-from emotion_llama.model.processor import EmotionLlamaProcessor
-from emotion_llama.records import Features, Sample
+from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
+from emotion_llama.records import Features
 
 LABEL_TOKENS = 16
 """Longest written answer to the emotion task; a label and the end of sequence fit well."""
@@ -20,7 +20,7 @@ LABEL_TOKENS = 16
 def label_probabilities(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,
-    samples: Sequence[Sample],
+    samples: Sequence[Prompted],
     features: Sequence[Features],
     labels: Sequence[str],
 ) -> torch.Tensor:
@@ -47,7 +47,7 @@ def label_probabilities(
 def write_answers(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,
-    samples: Sequence[Sample],
+    samples: Sequence[Prompted],
     features: Sequence[Features],
     **settings: Any,
 ) -> list[str]:
@@ -75,7 +75,7 @@ def write_answers(
 def model_inputs(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,
-    samples: Sequence[Sample],
+    samples: Sequence[Prompted],
     features: Sequence[Features],
     answers: Sequence[str] | None = None,
 ) -> dict[str, torch.Tensor]:

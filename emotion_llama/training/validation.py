@@ -1,4 +1,4 @@
-"""Validation during training: labels scored by the decision rule of inference, loss of reasons.
+"""Validation during training: labels scored by the decision rule of inference, loss of words.
 
 Knows: which examples are asked about and how their figures are put together, over any number of
 processes; which validation was the best one. Does not know: where features come from, how a label
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from emotion_llama.data.dataset import DrawSource
+from emotion_llama.data.dataset import DrawSource, as_instruction
 from emotion_llama.data.examples import Example
 from emotion_llama.data.features import FeatureSource
 from emotion_llama.evaluation.metrics import (
@@ -29,21 +29,21 @@ from emotion_llama.evaluation.metrics import (
     top_k_accuracy,
 )
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
-from emotion_llama.model.processor import IGNORED_LABEL
+from emotion_llama.model.processor import IGNORED_LABEL, Prompted
 from emotion_llama.model.scoring import (
     LABEL_TOKENS,
     label_probabilities,
     model_inputs,
     write_answers,
 )
-from emotion_llama.prompt import normalize_answer
+from emotion_llama.prompt import training_target
 from emotion_llama.records import Features, Sample
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-SMALLER_IS_BETTER = frozenset({"reason_loss", "label_nll", "brier", "ece"})
+SMALLER_IS_BETTER = frozenset({"reason_loss", "instruction_loss", "label_nll", "brier", "ece"})
 """Figures that fall as a model gets better; all others rise."""
 
 _REASON_TOKENS = 128
@@ -102,7 +102,9 @@ class Validator:
       (with three labels or more), ``label_nll``, ``brier``, ``ece`` (from 1,000 clips on); with
       several sources also ``accuracy/NAME``, ``uar/NAME`` and ``weighted_f1/NAME`` of each;
     - of ``reason`` examples: ``reason_loss``, the mean cross-entropy of a token of the captions
-      after the default question.
+      after the default question;
+    - of plain instructions: ``instruction_loss``, the same of their answers, which rises as the
+      language model forgets.
 
     Processes that were started together share the batches, and all give the figures of all.
 
@@ -135,19 +137,23 @@ class Validator:
         self._num_written = num_written
         self._emotion = [q for q in questions if q.example.task == "emotion"]
         self._reason = [q for q in questions if q.example.task == "reason"]
+        self._instructions = [q for q in questions if q.example.task == "instruction"]
         for question in self._emotion:
             self._require_offered(question.example)
         self._label_batches = self._batches_by_offer(batch_size)
-        self._reason_batches = _batches(self._reason, batch_size)
+        self._worded_batches = {
+            task: _batches(worded, batch_size)
+            for task, worded in (("reason", self._reason), ("instruction", self._instructions))
+            if worded
+        }
         self.last: Validation | None = None
 
     @property
     def figure_names(self) -> frozenset[str]:
         """Names that can choose a checkpoint with these examples."""
         of_labels = {"accuracy", "uar", "weighted_f1", "macro_f1", "label_nll", "brier"}
-        return frozenset(
-            (of_labels if self._emotion else set()) | ({"reason_loss"} if self._reason else set())
-        )
+        of_words = {f"{task}_loss" for task in self._worded_batches}
+        return frozenset((of_labels if self._emotion else set()) | of_words)
 
     def __call__(self, model: EmotionLlama) -> Mapping[str, float]:
         """Give the figures of a model by name; `last` keeps what else was found."""
@@ -164,9 +170,10 @@ class Validator:
         with _evaluating(model), torch.no_grad():
             scored = self._score(model)
             figures = self._label_figures(scored)
-            if self._reason:
-                figures["reason_loss"] = self._reason_loss(model)
-            answers = (*self._write(model, self._emotion), *self._write(model, self._reason))
+            for task, batches in self._worded_batches.items():
+                figures[f"{task}_loss"] = self._mean_loss(model, task, batches)
+            kinds = (self._emotion, self._reason, self._instructions)
+            answers = tuple(answer for kind in kinds for answer in self._write(model, kind))
         matrix = None
         if scored:
             matrix = confusion(*_truths_and_answers(scored), _all_labels(scored))
@@ -194,17 +201,19 @@ class Validator:
             groups.setdefault(self._offered(question.example), []).append(question)
         return [batch for group in groups.values() for batch in _batches(group, size)]
 
-    def _asked(self, batch: Sequence[_Question]) -> tuple[list[Sample], list[Features]]:
-        samples = [
-            Sample(
-                example.task,
-                transcript=example.transcript,
-                labels=self._offered(example),
-                name=example.clip_id,
-            )
-            for example, _ in batch
-        ]
+    def _asked(self, batch: Sequence[_Question]) -> tuple[list[Prompted], list[Features]]:
+        samples = [self._prompted(example) for example, _ in batch]
         return samples, [source.features(example.clip_id) for example, source in batch]
+
+    def _prompted(self, example: Example) -> Prompted:
+        if example.task == "instruction":
+            return as_instruction(example)
+        return Sample(
+            example.task,
+            transcript=example.transcript,
+            labels=self._offered(example),
+            name=example.clip_id,
+        )
 
     def _score(self, model: EmotionLlama) -> list[_Scored]:
         def score(batch: list[_Question]) -> list[list[float]]:
@@ -242,16 +251,22 @@ class Validator:
             figures["ece"] = found.ece
         return figures | _figures_by_source(scored)
 
-    def _reason_loss(self, model: EmotionLlama) -> float:
+    def _mean_loss(
+        self, model: EmotionLlama, task: str, batches: Sequence[list[_Question]]
+    ) -> float:
         def loss(batch: list[_Question]) -> tuple[float, int]:
-            targets = [normalize_answer(question.example.answer) for question in batch]
-            inputs = model_inputs(model, self._processor, *self._asked(batch), targets)
+            samples, features = self._asked(batch)
+            targets = [
+                training_target(sample, question.example.answer)
+                for sample, question in zip(samples, batch, strict=True)
+            ]
+            inputs = model_inputs(model, self._processor, samples, features, targets)
             tokens = int((inputs["labels"] != IGNORED_LABEL).sum())
             mean = model(**inputs, use_cache=False).loss
             return float(mean) * tokens, tokens
 
-        sums = _shared(self._reason_batches, loss)
-        _require_finite("the loss of reasons", [total for total, _ in sums])
+        sums = _shared(batches, loss)
+        _require_finite(f"the loss of {task}s", [total for total, _ in sums])
         return math.fsum(total for total, _ in sums) / sum(tokens for _, tokens in sums)
 
     def _write(self, model: EmotionLlama, questions: list[_Question]) -> Iterator[WrittenAnswer]:
@@ -261,14 +276,14 @@ class Validator:
         if not chosen:
             return
         samples, features = self._asked(chosen)
-        longest = LABEL_TOKENS if samples[0].task == "emotion" else _REASON_TOKENS
+        longest = LABEL_TOKENS if chosen[0].example.task == "emotion" else _REASON_TOKENS
         written = write_answers(model, self._processor, samples, features, max_new_tokens=longest)
-        for (example, _), answer in zip(chosen, written, strict=True):
+        for (example, _), sample, answer in zip(chosen, samples, written, strict=True):
             yield WrittenAnswer(
                 clip_id=example.clip_id,
                 source=example.source,
                 task=example.task,
-                expected=normalize_answer(example.answer),
+                expected=training_target(sample, example.answer),
                 written=answer,
             )
 

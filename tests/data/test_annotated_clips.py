@@ -1,6 +1,7 @@
 """Every form of annotations, and what is said where one is broken."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from exported_record import make_record
 
 from emotion_llama.config import SourceConfig
-from emotion_llama.data.annotated_clips import read_clips
+from emotion_llama.data.annotated_clips import read_clips, read_instructions
 from emotion_llama.merr.record_file import write_records
 from emotion_llama.merr.records import Source
 from emotion_llama.merr.review.overlay import Edits, Review, append_review, record_hash
@@ -179,3 +180,77 @@ def test_reviewers_have_the_last_word(tmp_path: Path) -> None:
         )
     clips = read_clips(SourceConfig(kind="dataset", path=str(tmp_path)))
     assert {c.clip_id: c.label for c in clips} == {"b.mp4": "neutral", "c.mp4": "happy"}
+
+
+def said(*texts: str, **row: Any) -> dict[str, Any]:
+    sides = ("human", "gpt") * len(texts)
+    turns = [{"from": side, "value": text} for side, text in zip(sides, texts, strict=False)]
+    return {"id": "7", "conversations": turns, **row}
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_instructions_of_both_forms(tmp_path: Path, ending: str) -> None:
+    rows = [
+        {"instruction": "Name a colour.", "input": "", "output": " Blue.\u2028"},
+        {"instruction": "Add:", "input": "2, 3", "output": "5", "other": 1},
+        said("Hi?", "Hello.", "And now?", "Bye."),
+        said("<image>\nWhat is this?", "A cat.", image="cat.jpg"),
+    ]
+    path = tmp_path / f"plain{ending}"
+    lines = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(json.dumps(rows) if ending == ".json" else lines, "utf-8")
+    pairs, counts = read_instructions(path)
+    assert [(pair.instruction, pair.answer) for pair in pairs] == [
+        ("Name a colour.", "Blue."),
+        ("Add:\n\n2, 3", "5"),
+        ("Hi?", "Hello."),
+    ]
+    assert re.fullmatch("plain [0-9a-f]{8} row 1", pairs[0].name)
+    assert counts == {
+        "row speaks of a picture": 1,
+        "conversation goes on; only its first answer is taken": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"instruction": "Hi"}, "row 2: found no answer, expected instruction and output"),
+        ({"output": "Hi"}, "row 2: found no question, expected instruction and output"),
+        (
+            said("Hi"),
+            r"row 2: found a conversation that begins with \['human'\], expected human, t",
+        ),
+        (said(), "row 2: found a conversation that begins with"),
+        ({"conversations": [{"from": "bot", "value": "Hi"}]}, r"row 2, conv.*: found 'bot', exp"),
+        ({"instruction": 3, "output": "4"}, "row 2, instruction: found 3, expected instruction"),
+        (["Hi"], r"row 2, the row: found \['Hi'\], expected instruction and output"),
+        (
+            {"instruction": "<VideoHere>?", "output": "4"},
+            "row 2: the instruction contains the mark",
+        ),
+    ],
+)
+def test_broken_instructions_are_named(tmp_path: Path, row: Any, message: str) -> None:
+    path = tmp_path / "plain.json"
+    path.write_text(json.dumps([{"instruction": "Hi", "output": "Ho"}, row]), "utf-8")
+    with pytest.raises(ValueError, match=f"plain.json, {message}"):
+        read_instructions(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("gone.json", None, "gone.json: found no file, expected a .json or .jsonl"),
+        ("plain.csv", "a,b", "plain.csv: found the ending '.csv', expected a .json"),
+        ("plain.json", "{}", "plain.json: found dict, expected a list of rows"),
+        ("plain.jsonl", '\n{"a"', "plain.jsonl, row 2: found '{\"a\"', expected JSON"),
+    ],
+)
+def test_files_that_hold_no_instructions(
+    tmp_path: Path, name: str, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_instructions(tmp_path / name)

@@ -129,3 +129,23 @@ def test_where_nobody_is_stated_no_clip_is_in_both() -> None:
     for one, other in ((unknown, unknown), (EXAMPLE, unknown), (unknown, EXAMPLE)):
         with pytest.raises(ValueError, match=r"found clip '1.wav' in the training and in"):
             require_disjoint_people([one], [other])
+
+
+def test_instructions_are_examples_without_clips(tmp_path: Path) -> None:
+    path = tmp_path / "plain.json"
+    path.write_text('[{"instruction": "Hi", "output": "Ho!"}]', "utf-8")
+    source = SourceConfig(kind="instructions", path=str(path), weight=0.1)
+    (example,) = read_examples(source)
+    assert (example.task, example.instruction, example.answer) == ("instruction", "Hi", "Ho!")
+    assert (example.label, example.person, example.source) == (None, None, "plain")
+    require_offered([example], [])
+    path.write_text('[{"instruction": "Hi", "output": "Ho!", "image": "a.jpg"}]', "utf-8")
+    with pytest.raises(
+        ValueError, match=r"no instruction \(1: row speaks of a picture\), expected"
+    ):
+        read_examples(source)
+
+
+def test_a_source_of_instructions_has_no_settings_of_clips() -> None:
+    with pytest.raises(ValueError, match=r"found labels, media in a source of instructions"):
+        SourceConfig(kind="instructions", path="plain.json", labels=("sad",), media="clips")

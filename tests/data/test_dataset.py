@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, LlamaConfig
 from emotion_llama.data import Collator, Draw, DrawSource, Example, ExampleDraws
 from emotion_llama.data.dataset import LEFT_OUT
 from emotion_llama.model import EmotionLlamaConfig, EmotionLlamaProcessor
-from emotion_llama.prompt import REASON_QUESTIONS
+from emotion_llama.prompt import REASON_QUESTIONS, Instruction
 from emotion_llama.records import Features, Sample
 
 TOKENIZER = Path(__file__).parents[1] / "parity" / "golden" / "llama"
@@ -207,3 +207,41 @@ def test_a_caption_keeps_all_that_it_speaks_of() -> None:
     assert all(
         dropping[index].features.present == draws[index].features.present for index in range(60)
     )
+
+
+PLAIN: dict[str, Any] = {
+    "task": "instruction",
+    "instruction": "Name a colour.",
+    "answer": "Blue: the sky.",
+    "label": None,
+    "transcript": None,
+}
+
+
+def test_instructions_are_drawn_by_weight_and_keep_nothing_of_clips() -> None:
+    sources = [make_source("clips", 40, 9.0), make_source("plain", 30, 1.0, **PLAIN)]
+    draws = ExampleDraws(sources, 4000, modality_dropout=0.5)
+    assert abs(draws.num_draws[1] / 4000 - 0.1) < 0.015, "three standard deviations"
+    plain = [i for i in range(400) if draws.example(i).task == "instruction"]
+    assert {draws[i].sample.name for i in plain} <= {f"plain{n}" for n in range(30)}
+    assert all(draws[i].features.present == () for i in plain)
+
+
+@pytest.mark.parametrize("missing", ["omit", "zeros"])
+def test_only_the_answer_to_an_instruction_carries_loss(
+    processor: EmotionLlamaProcessor, missing: str
+) -> None:
+    changed = EmotionLlamaConfig(**{**processor.config.to_dict(), "missing_modality": missing})
+    own = EmotionLlamaProcessor(processor.tokenizer, changed)
+    draws = ExampleDraws([make_source("clips", 1), make_source("plain", 1, **PLAIN)], 20)
+    chosen = {draws.example(i).task: draws[i] for i in range(20)}
+    batch = Collator(own)([chosen["instruction"], chosen["emotion"]])
+    row, labels = batch["input_ids"][0], batch["labels"][0]
+    prompt = [own.tokenizer.bos_token_id, *own._text_ids("[INST] Name a colour. [/INST]")]
+    answer = own._text_ids("Blue: the sky.</s>")
+    length = len(prompt) + len(answer)
+    assert row[:length].tolist() == prompt + answer
+    assert labels[:length].tolist() == [-100] * len(prompt) + answer
+    assert set(labels[length:].tolist()) <= {-100}
+    assert not batch["feature_mask"][0].any() and batch["feature_mask"][1].all()
+    assert isinstance(chosen["instruction"].sample, Instruction)

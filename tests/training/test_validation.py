@@ -20,7 +20,7 @@ from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.evaluation.metrics import label_figures
 from emotion_llama.model import EmotionLlama
 from emotion_llama.predict import Predictor
-from emotion_llama.prompt import normalize_answer
+from emotion_llama.prompt import Instruction, normalize_answer
 from emotion_llama.records import Features, Sample
 from emotion_llama.training import newest_checkpoint
 from emotion_llama.training.validation import (
@@ -332,6 +332,32 @@ def test_answers_of_steps_that_are_made_again_are_replaced(tmp_path: Path) -> No
     assert [(row["step"], row["written"]) for row in rows] == [
         (2, "old"), (4, "new"), (6, "new\nline"),
     ]  # fmt: skip
+
+
+def test_instructions_give_a_loss_of_their_own() -> None:
+    plain = [
+        Example(
+            f"clip{i}", "instruction", f"{'So' * i}: Yes!", None, None, None, "plain", None, text
+        )
+        for i, text in enumerate(("Is it?", "Say it twice."), start=1)
+    ]
+    model = lively_model().eval()
+    asked = validator([emotion(0), *plain])
+    found = asked.validate(model)
+    losses = []
+    for example in plain:
+        batch = tiny_processor()(
+            [Instruction(example.instruction or "")], [Features()], [example.answer]
+        )
+        tokens = int((batch["labels"] >= 0).sum())
+        losses.append((model(**batch).loss.item() * tokens, tokens))
+    expected = sum(loss for loss, _ in losses) / sum(tokens for _, tokens in losses)
+    assert found.figures["instruction_loss"] == pytest.approx(expected, rel=TOLERANCE)
+    assert "instruction_loss" in asked.figure_names and "reason_loss" not in asked.figure_names
+    assert [a.expected for a in found.answers if a.task == "instruction"] == [
+        "So: Yes!",
+        "SoSo: Yes!",
+    ]
 
 
 @pytest.mark.slow
