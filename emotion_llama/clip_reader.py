@@ -4,7 +4,7 @@ The one way from a file to what the encoders see, behind answers, bulk extractio
 Knows: the order of reading, face and words. Does not know: how any of them works, encoders.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from emotion_llama.face import (
     whole_frame_track,
 )
 from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
-from emotion_llama.records import Clip, Modality
+from emotion_llama.records import Clip, Evidence, Modality
 
 
 class ClipReader:
@@ -32,6 +32,7 @@ class ClipReader:
         face_detector: what finds faces; default is the packaged network
         face_landmarker: what finds their points; default is the packaged network
         speech_recognizer: what reads the words where no transcript is given; ``None``: nothing does
+        measure: what says what face, voice and words show; ``None``: nothing is measured
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class ClipReader:
         face_detector: FaceDetector | None = None,
         face_landmarker: FaceLandmarker | None = None,
         speech_recognizer: SpeechRecognizer | None = None,
+        measure: Callable[[Clip], tuple[Evidence, ...]] | None = None,
     ) -> None:
         self.media = media or MediaConfig()
         self.face_detector = face_detector or NetworkDetector()
         self.face_landmarker = face_landmarker or FaceLandmarker()
         self.speech_recognizer = speech_recognizer
+        self.measure = measure
 
     @property
     def finders(self) -> Mapping[str, str]:
@@ -67,7 +70,7 @@ class ClipReader:
             ValueError: neither file nor text
         """
         if path is None:
-            return text_clip(text or "")
+            return self._measured(text_clip(text or ""))
         return self.complete(self.decode(path, text))
 
     def decode(self, path: str | Path, text: str | None = None) -> Clip:
@@ -79,8 +82,11 @@ class ClipReader:
         return read_clip(Path(path), self.media, text)
 
     def complete(self, clip: Clip) -> Clip:
-        """Do the second half of `read`: the face and, if asked to, the words."""
-        return self._with_words(self._with_face(clip))
+        """Do the second half of `read`: the face and, if asked to, the words and measures."""
+        return self._measured(self._with_words(self._with_face(clip)))
+
+    def _measured(self, clip: Clip) -> Clip:
+        return clip if self.measure is None else replace(clip, evidence=self.measure(clip))
 
     def _with_words(self, clip: Clip) -> Clip:
         """Let the recogniser read the words of a clip without transcript, and say so."""
@@ -102,9 +108,7 @@ class ClipReader:
             return clip
         size = self.media.face_crop_size
         if self.media.face_source == "whole-frame":
-            # the encoders need no points of a face that fills the frame; only the peak does
-            landmarker = self.face_landmarker if self._seeks_peak(clip) else None
-            track = whole_frame_track(clip.frames, clip.frame_times_s, size, landmarker)
+            track = whole_frame_track(clip.frames, clip.frame_times_s, size, self.face_landmarker)
             return self._at_peak(replace(clip, faces=track))
         tracks = track_faces(
             clip.frames, clip.frame_times_s, self.face_detector, self.face_landmarker, size

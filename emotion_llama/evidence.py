@@ -5,6 +5,8 @@ are those of data sets (`emotion_llama.merr`); the voice is held against package
 clip says nothing of what is usual for its speaker.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from emotion_llama.config import PEAK_SMOOTHING_S
@@ -19,15 +21,21 @@ from emotion_llama.version import __version__
 from emotion_llama.voice import measure_prosody, packaged_norm
 from emotion_llama.voice.frames import SAMPLE_RATE_HZ
 
+VERSION = "1"
+"""Changes when the same clip gives other evidence: stored features of encoders that read it do not
+fit then."""
+
 MOST_OF_A_KIND = 3
 """Statements of a face, of a voice and of words that are given, the surest first."""
 
 _SIGNED = ("positive word", "negative word", "open word")
 
 _MODALITIES: dict[ClueKind, Modality] = {"facial": "local", "voice": "audio", "words": "text"}
-_WORDS = f"words {__version__}"
-_VOICE = f"prosody {__version__}"
-_FACE = f"{measured_by.PRODUCER} {measured_by.VERSION}"
+_PRODUCERS: dict[ClueKind, str] = {
+    "facial": f"{measured_by.PRODUCER} {measured_by.VERSION}",
+    "voice": f"prosody {__version__}",
+    "words": f"words {__version__}",
+}
 
 
 def measured_evidence(clip: Clip) -> tuple[Evidence, ...]:
@@ -40,14 +48,11 @@ def measured_evidence(clip: Clip) -> tuple[Evidence, ...]:
         face, voice, words, as far as they could be measured; the words of the transcript itself
         are not repeated
     """
-    return (
-        *_stated(_face(clip), _FACE),
-        *_stated(_voice(clip), _VOICE),
-        *_stated(_words(clip), _WORDS),
-    )
+    return state(measured_clues(clip))
 
 
-def _stated(clues: tuple[Clue, ...], producer: str) -> tuple[Evidence, ...]:
+def state(clues: Iterable[Clue]) -> tuple[Evidence, ...]:
+    """Give clues in the form that answers carry."""
     return tuple(
         Evidence(
             modality=_MODALITIES[clue.kind],
@@ -55,10 +60,17 @@ def _stated(clues: tuple[Clue, ...], producer: str) -> tuple[Evidence, ...]:
             value=clue.value,
             start_s=clue.start_s,
             end_s=clue.end_s,
-            producer=producer,
+            producer=_PRODUCERS[clue.kind],
+            feature=clue.feature,
+            reading=clue.reading,
         )
         for clue in clues
     )
+
+
+def measured_clues(clip: Clip) -> tuple[Clue, ...]:
+    """Give the clues behind `measured_evidence`: face, voice, words, the surest of each first."""
+    return (*_face(clip), *_voice(clip), *_words(clip))
 
 
 def _face(clip: Clip) -> tuple[Clue, ...]:

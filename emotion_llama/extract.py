@@ -21,8 +21,16 @@ import torch
 from emotion_llama.bulk import SAVE_EVERY, Done, StopRunError, describe, run_bulk
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig, parse_frame_policy
-from emotion_llama.encoders import FeatureExtractor, global_picture_px, weights_hash
+from emotion_llama.encoders import (
+    FeatureExtractor,
+    clue_names,
+    global_picture_px,
+    reads_clues,
+    weights_hash,
+)
 from emotion_llama.encoders.frame_pixels import square
+from emotion_llama.evidence import VERSION as EVIDENCE_VERSION
+from emotion_llama.evidence import measured_evidence
 from emotion_llama.feature_store import (
     ChangedWhileReadError,
     EncoderIdentity,
@@ -65,6 +73,11 @@ class ExtractSettings:
     """
     trust_names: bool = False
     """skip clips that are stored under their name with the same size, without reading them"""
+
+    def reader(self) -> ClipReader:
+        """Give what reads the files; it measures only where an encoder reads what was measured."""
+        measures = reads_clues(self.preset_dir)
+        return ClipReader(self.media, measure=measured_evidence if measures else None)
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,8 @@ def identities(
     for role in settings.roles:
         encoder = encoders[role]
         depends = {"input": input_settings(role, reader), "encoder": encoder.settings}
+        if clue_names(encoder):
+            depends["evidence"] = {"version": EVIDENCE_VERSION}
         if settings.autocast_dtype is not None:
             depends["autocast"] = {"dtype": str(settings.autocast_dtype)}
         named.append(
@@ -173,7 +188,7 @@ def extract(
         StopRunError: there is no room for the features; what is done is stored
     """
     extractor = load_extractor(settings)
-    named = identities(extractor, ClipReader(settings.media), settings)
+    named = identities(extractor, settings.reader(), settings)
     if num_workers == 0:
         here = partial(ClipExtractor, settings, named, extractor=extractor)
         yield from run_bulk(here, clips, num_workers)
@@ -215,7 +230,7 @@ def extract_on_ray(
     """
     from emotion_llama.bulk_ray import Stage, run_on_ray
 
-    named = identities(load_extractor(settings), ClipReader(settings.media), settings)
+    named = identities(load_extractor(settings), settings.reader(), settings)
     if settings.device == "cpu":
         stages = [Stage(partial(ClipExtractor, settings, named), num_workers)]
     else:
@@ -354,7 +369,7 @@ class ClipExtractor:
         can_encode: bool = True,
     ) -> None:
         self._settings = settings
-        self._reader = ClipReader(settings.media)
+        self._reader = settings.reader()
         self._extractor = extractor
         if extractor is None and can_encode:
             self._extractor = load_extractor(settings)

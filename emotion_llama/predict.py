@@ -113,7 +113,7 @@ class Predictor:
         self.processor = processor
         self.extractor = extractor
         self.preset = preset
-        self.reader = reader or ClipReader()
+        self.reader = reader or ClipReader(measure=measured_evidence)
         self.decision = decision
 
     @classmethod
@@ -164,7 +164,8 @@ class Predictor:
             extractor,
             preset=model.config.preset or str(preset),
             reader=ClipReader(
-                media if isinstance(media, MediaConfig) else preset_media(folder, **(media or {}))
+                media if isinstance(media, MediaConfig) else preset_media(folder, **(media or {})),
+                measure=measured_evidence,
             ),
             decision=decision,
         )
@@ -355,10 +356,8 @@ class Predictor:
             row = dict(zip(offered.labels, probabilities[index].tolist(), strict=True))
             best = max(row, key=row.__getitem__)
             label = parsed[index] if parsed is not None else best
-            measured: tuple[Evidence, ...] = ()
-            if with_reason and request.clip is not None:
-                with _timed(request.timings_s, "measure"):
-                    measured = measured_evidence(request.clip)
+            clip = request.clip
+            measured = (clip.evidence or ()) if with_reason and clip is not None else ()
             prediction = self._prediction(request, label, row, reasons[index], measured, parts)
             predictions.append(_with_doubt(prediction, offered))
         return predictions

@@ -105,6 +105,22 @@ class ActionUnitTable:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """One measured statement that supports or contradicts an answer."""
+
+    modality: Modality
+    statement: str
+    value: float | None
+    start_s: float | None
+    end_s: float | None
+    producer: str
+    feature: str = ""
+    """what was measured: an action unit, a measure of the voice, a kind of word"""
+    reading: str = ""
+    """what it was found to be: ``clear``, ``slightly high``, ``present`` ..."""
+
+
+@dataclass(frozen=True)
 class Clip:
     """What was read from one file (or given as text): the input of the encoders."""
 
@@ -124,6 +140,9 @@ class Clip:
     key_frame_s: float | None = None
     faces: FaceTrack | None = None
     transcript: str | None = None
+    evidence: tuple[Evidence, ...] | None = None
+    """what was measured of face, voice and words, the surest of each first; ``None``: nothing was
+    measured"""
     missing: Mapping[Modality, str] = field(default_factory=dict)
     """modality -> why it is not there; every absent modality is named"""
     warnings: tuple[str, ...] = ()
@@ -181,18 +200,6 @@ class Sample:
     answer: str | None = None
     """training target"""
     name: str | None = None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One measured statement that supports or contradicts an answer."""
-
-    modality: Modality
-    statement: str
-    value: float | None
-    start_s: float | None
-    end_s: float | None
-    producer: str
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from emotion_llama.data import (
 )
 from emotion_llama.device import choose_device, choose_dtype
 from emotion_llama.encoders import FeatureExtractor
+from emotion_llama.evidence import measured_evidence
 from emotion_llama.merr.record_file import RECORDS_FILE
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.model.composition import compose
@@ -144,7 +145,8 @@ class _Encoders:
 
     @cached_property
     def _reader(self) -> ClipReader:
-        return ClipReader(preset_media(self.folder))
+        measure = measured_evidence if self._extractor.reads_clues else None
+        return ClipReader(preset_media(self.folder), measure=measure)
 
     @property
     def widths(self) -> Mapping[str, int]:

@@ -94,7 +94,7 @@ def test_an_answer_states_everything(predictor: Predictor, talking_film: Path) -
     assert answer.modalities == ("global", "local", "temporal", "audio", "text")
     assert answer.missing == {}
     assert answer.key_frame_s is not None
-    assert {"read", "encode", "measure", "label", "reason", "total"} == set(answer.timings_s)
+    assert {"read", "encode", "label", "reason", "total"} == set(answer.timings_s)
     assert answer.clip == str(talking_film)
     assert answer.preset == "tiny"
     assert predictor.notice == "for tests only"

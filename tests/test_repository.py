@@ -43,11 +43,23 @@ LAYERS: dict[str, set[str]] = {
     "pseudo_label": GROUND | {"preset", "predict"},
     "evidence": GROUND | {"face", "voice", "merr"},
     "predict": GROUND | INPUT | MEASURES | {"preset", "clip_reader", "device", "evidence"},
-    "train": GROUND | INPUT | MEASURES | {"training", "clip_reader", "preset", "device"},
+    "train": GROUND
+    | INPUT
+    | MEASURES
+    | {"training", "clip_reader", "evidence", "preset", "device"},
     "bulk": set(),
     "bulk_ray": {"bulk"},
     "extract": GROUND
-    | {"bulk", "bulk_ray", "clip_reader", "encoders", "feature_store", "media", "preset"},
+    | {
+        "bulk",
+        "bulk_ray",
+        "clip_reader",
+        "encoders",
+        "evidence",
+        "feature_store",
+        "media",
+        "preset",
+    },
     "evaluation": GROUND | INPUT | MEASURES | {"predict", "train", "bulk"},
     "server": GROUND | {"predict", "merr"},
     "terminal": GROUND,

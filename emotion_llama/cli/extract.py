@@ -514,7 +514,6 @@ def write_published(
 ) -> None:
     """Write the features of these clips in the published layout, as wide as they are."""
     from emotion_llama import extract as extraction
-    from emotion_llama.clip_reader import ClipReader
     from emotion_llama.feature_store import AmbiguousFeatureError, FeatureStore
 
     try:
@@ -522,7 +521,7 @@ def write_published(
         written = export_roles(clips, settings.roles, output, overwrite)
     except AmbiguousFeatureError:  # other weights have features in this store too
         extractor = extraction.load_extractor(settings)
-        named = extraction.identities(extractor, ClipReader(settings.media), settings)
+        named = extraction.identities(extractor, settings.reader(), settings)
         clips = _ClipsOfRun(FeatureStore(settings.store_dir, named), names)
         written = export_roles(clips, settings.roles, output, overwrite)
     counts = ", ".join(f"{count} {role}" for role, count in written.items())

@@ -7,8 +7,9 @@ to load, and the small encoders need none of it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .clue_code import clue_names
 from .encoder import AudioEncoder, Encoder, FaceEncoder, GlobalEncoder, weights_hash
-from .encoder_files import TYPES, global_picture_px, load_encoder, save_encoder
+from .encoder_files import TYPES, global_picture_px, load_encoder, reads_clues, save_encoder
 from .feature_extractor import FeatureExtractor
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ __all__ = [
     "MelAudioEncoder",
     "SceneGlobalEncoder",
     "VideoMaeTemporalEncoder",
+    "clue_names",
     "global_picture_px",
     "load_encoder",
+    "reads_clues",
     "save_encoder",
     "weights_hash",
 ]

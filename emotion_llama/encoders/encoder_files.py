@@ -46,6 +46,12 @@ TYPES: Mapping[str, EncoderType] = {
 }
 
 
+def reads_clues(folder: Path) -> bool:
+    """Tell whether an encoder of a preset's folder reads what was measured of a clip."""
+    configs = sorted((folder / "encoders").glob("*/config.json"))
+    return any(json.loads(path.read_text(encoding="utf-8")).get("clues") for path in configs)
+
+
 def type_of(folder: Path) -> str | None:
     """Give the type that a folder's config.json names."""
     name: str | None = json.loads((folder / "config.json").read_text()).get(TYPE_KEY)

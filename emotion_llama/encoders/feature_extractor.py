@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from emotion_llama.records import ENCODER_ROLES, Clip, Features, Modality
 
+from .clue_code import clue_code, clue_names
 from .encoder import AudioEncoder, FaceEncoder, GlobalEncoder
 from .encoder_files import TYPES, load_encoder, save_encoder, type_of
 
@@ -137,7 +138,7 @@ class FeatureExtractor:
         """Encode clips, each role in one pass over the clips that have its input.
 
         Args:
-            clips: what was read; a part may be missing
+            clips: what was read; a part may be missing. With evidence where `reads_clues`
 
         Returns:
             one record per clip; every absent modality is named with the reason
@@ -149,9 +150,9 @@ class FeatureExtractor:
         with self._autocast():
             patches, class_tokens = self._encode_frames(pictures)
             embeddings = {
-                "audio": self._embed(self.audio, audio),
-                "local": self._embed(self.local, local),
-                "temporal": self._embed(self.temporal, temporal),
+                "audio": self._embed(self.audio, audio, "audio", clips),
+                "local": self._embed(self.local, local, "local", clips),
+                "temporal": self._embed(self.temporal, temporal, "temporal", clips),
             }
         found = {"audio": audio, "global": pictures, "local": local, "temporal": temporal}
         return [
@@ -164,6 +165,12 @@ class FeatureExtractor:
             )
             for row, clip in enumerate(clips)
         ]
+
+    @property
+    def reads_clues(self) -> bool:
+        """Whether an encoder reads what was measured: then clips need evidence."""
+        encoders = (self.audio, self.global_, self.local, self.temporal)
+        return any(clue_names(encoder) for encoder in encoders)
 
     @torch.no_grad()
     def with_global(self, features: Features, key_frame: NDArray[np.uint8]) -> Features:
@@ -249,10 +256,20 @@ class FeatureExtractor:
         order = list(rows.inputs)
         return dict(zip(order, patches, strict=True)), dict(zip(order, class_tokens, strict=True))
 
-    def _embed(self, encoder: AudioEncoder | FaceEncoder | None, rows: _Rows) -> dict[int, Tensor]:
+    def _embed(
+        self,
+        encoder: AudioEncoder | FaceEncoder | None,
+        rows: _Rows,
+        role: Modality,
+        clips: Sequence[Clip],
+    ) -> dict[int, Tensor]:
+        """Encode the inputs of a role; of an encoder that reads clues, with what was measured."""
         if encoder is None or not rows.inputs:
             return {}
         embeddings = self._uncast(encoder.encode(list(rows.inputs.values())))
+        if names := clue_names(encoder):
+            codes = torch.stack([clue_code(clips[row], role, names) for row in rows.inputs])
+            embeddings = torch.cat([embeddings, codes.to(embeddings)], dim=1)
         return dict(zip(rows.inputs, embeddings, strict=True))
 
     def _approximate(self, waveform: NDArray[Any] | None) -> tuple[Modality, ...]:

@@ -149,7 +149,7 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
     A recording is trimmed, cut into 3 s segments every 1.5 s, and the segment embeddings are
     averaged. The embedding comes out of a normalisation layer (about zero mean and unit variance
     over the training speech) with nothing non-linear behind it, so that the mean over segments
-    keeps its meaning for a linear reader.
+    keeps its meaning for a linear reader. `FeatureExtractor` adds a place for each of ``clues``.
     """
 
     name = "mel-audio"
@@ -162,16 +162,19 @@ class MelAudioEncoder(nn.Module, PyTorchModelHubMixin):
         channels: Sequence[int] = (24, 48, 96, 160),
         frame_width: int = 192,
         output_dim: int = 192,
+        clues: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if len(channels) != 4:
             msg = f"channels has {len(channels)} entries; give four, one per convolution"
             raise ValueError(msg)
-        self.output_dim = output_dim
+        self.clues = tuple(clues)
+        self.output_dim = output_dim + len(clues)
         self.settings: dict[str, Any] = {
             "channels": list(channels),
             "frame_width": frame_width,
             "output_dim": output_dim,
+            "clues": list(clues),
         }
         one, two, three, four = channels
         self.convolutions = nn.Sequential(

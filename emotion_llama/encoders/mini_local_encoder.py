@@ -27,20 +27,24 @@ class FaceLocalEncoder(nn.Module, PyTorchModelHubMixin):
 
     The embedding of a face is its pooled features behind a normalisation layer (about zero mean
     and unit variance over the training faces); the embedding of a track is the mean of those.
+    `FeatureExtractor` adds a place for each of ``clues``, which `output_dim` counts.
     """
 
     name = "face-resnet"
     version = "1"
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 96, 192)) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (32, 64, 128, 256), clues: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         if len(widths) < 2:
             msg = (
                 f"widths has {len(widths)} entries; give the first convolution's and one per block"
             )
             raise ValueError(msg)
-        self.output_dim = widths[-1]
-        self.settings: dict[str, Any] = {"widths": list(widths)}
+        self.clues = tuple(clues)
+        self.output_dim = widths[-1] + len(clues)
+        self.settings: dict[str, Any] = {"widths": list(widths), "clues": list(clues)}
         self.stem = nn.Sequential(
             nn.Conv2d(1, widths[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(widths[0]),
@@ -52,7 +56,7 @@ class FaceLocalEncoder(nn.Module, PyTorchModelHubMixin):
                 for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
             )
         )
-        self.embedding_norm = nn.BatchNorm1d(self.output_dim)
+        self.embedding_norm = nn.BatchNorm1d(widths[-1])
 
     def forward(self, grey: Tensor) -> Tensor:
         """Embed single faces.

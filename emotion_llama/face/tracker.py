@@ -24,6 +24,9 @@ from emotion_llama.face.landmarks import FaceLandmarker, FacePoints, as_grey
 from emotion_llama.face.shape import head_pose
 from emotion_llama.records import FaceTrack
 
+FACE_IS_SEEN = 0.5
+"""Probability of a face from which the points of a frame that a face fills are believed."""
+
 MIN_SCORE = 0.5
 """Probability of a face below which a person counts as lost."""
 MIN_OVERLAP = 0.3
@@ -288,7 +291,9 @@ def whole_frame_track(
     size: int,
     landmarker: FaceLandmarker | None = None,
 ) -> FaceTrack:
-    """Take every frame as a face crop already, on the user's word; no face is looked for.
+    """Take every frame as filled by a face, on the user's word; no face is looked for.
+
+    With a landmarker the crops are aligned where it sees a face in every frame.
 
     Args:
         frames: RGB, in time order, at least one, [t x h x w x 3]
@@ -328,8 +333,14 @@ def _with_points(
     """Add the points of the face that fills each frame."""
     found = [landmarker.find(frame, [region_of_box(box)], passes=2)[0] for frame in frames]
     points = np.stack([face.points for face in found])
+    size, are_faces = track.crops.shape[1], all(face.score >= FACE_IS_SEEN for face in found)
+    crops = track.crops
+    if are_faces:
+        crops = np.stack([align_face(f, p, size) for f, p in zip(frames, points, strict=True)])
     return replace(
         track,
+        crops=crops,
+        is_aligned=are_faces,
         producer=f"whole-frame 1, {landmarker.name} {landmarker.version}",
         scores=np.array([face.score for face in found], dtype=np.float32),
         points=points,
