@@ -37,14 +37,18 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoints")
     parser.add_argument("--epochs", type=int, help="another length than the role's own")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("found no data folder; give --data DIR or set EMOTION_LLAMA_DATA")
     torch.set_num_threads(arguments.threads)
     for name in arguments.only or ROLES:
+        torch.manual_seed(arguments.seed)  # the first weights are drawn when the role is made
         role = ROLES[name](Path(arguments.data), arguments.out / "cache")
-        if arguments.epochs is not None:
-            role.schedule = dataclasses.replace(role.schedule, epochs=arguments.epochs)
+        changes = {"seed": arguments.seed} | (
+            {} if arguments.epochs is None else {"epochs": arguments.epochs}
+        )
+        role.schedule = dataclasses.replace(role.schedule, **changes)
         train(role, arguments.out, arguments.resume)
 
 

@@ -3,34 +3,33 @@
     python tools/train_mini_language_model.py --data DIR --out DIR
 
 Knows: what the language model reads. Does not know: encoders, projections, LoRA. It first reads
-utterances (MELD and GoEmotions train splits), prompts and sentences of `mini_sentences`; then it
+utterances (MELD and GoEmotions train splits), prompts and reasons of `mini_reasons`; then it
 learns to answer. Continues where it stopped; the dev splits only measure it.
 """
 
 import argparse
+import copy
 import json
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from mini_corpus import Utterance, read_goemotions, read_meld, vary_spelling
-from mini_sentences import (
-    WordsEvidence,
-    clause,
-    compose_reason,
-    find_cue,
-    random_evidence,
-    random_sentence,
-)
+from mini_reasons import KINDS, clue_vocabulary, compose_reason
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
 
 from emotion_llama.labels import MERR, MINI
+from emotion_llama.merr.lexicon import FACE, load_lexicon
+from emotion_llama.merr.records import Clue
+from emotion_llama.merr.rules import RuleTable, load_rules
+from emotion_llama.merr.words import word_clues
 from emotion_llama.prompt import (
     FEATURE_MARK,
     REASON_QUESTIONS,
@@ -39,6 +38,7 @@ from emotion_llama.prompt import (
     split_at_marks,
 )
 from emotion_llama.records import Sample
+from emotion_llama.voice import VOICE, word
 
 VOCABULARY_SIZE = 2048
 SPECIAL_PIECES = ("<unk>", "<s>", "</s>", "<pad>")
@@ -46,7 +46,7 @@ CONTEXT = 256
 BATCH = 16
 PEAK_LEARNING_RATE = 3e-3
 WARMUP_STEPS = 50
-ANSWER_ROWS, REASON_ROWS = 96, 6
+ANSWER_ROWS, REASON_ROWS = 128, 8
 ANSWER_PEAK_LEARNING_RATE = 2e-3
 REASON_WEIGHT = 0.3
 REVIEW_ROWS, REVIEW_WEIGHT = 3, 0.3
@@ -59,14 +59,23 @@ SHORT_QUESTIONS = (
 )
 
 
+FREQUENCY_POWER = 0.8
+"""A label's share of what is drawn goes with its frequency to this power: rare labels come more
+often, but words that say little still mean neutral."""
+FORGOTTEN = 0.1
+"""Share of the tokens of an utterance that are hidden in training."""
+AVERAGE_DECAY = 0.995
+"""Of the moving average of the weights, which is what is kept."""
+
+
 def balanced(utterances: Sequence[Utterance], count: int, rng: random.Random) -> list[Utterance]:
-    """Draw utterances with a label; a label's share goes with the square root of its frequency."""
+    """Draw utterances with a label, by `FREQUENCY_POWER`."""
     by_label: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         if utterance.label is not None:
             by_label.setdefault(utterance.label, []).append(utterance)
     labels = sorted(by_label)
-    weights = [math.sqrt(len(by_label[label])) for label in labels]
+    weights = [len(by_label[label]) ** FREQUENCY_POWER for label in labels]
     return [rng.choice(by_label[label]) for label in rng.choices(labels, weights, k=count)]
 
 
@@ -96,21 +105,37 @@ def emotion_document(utterance: Utterance, rng: random.Random) -> tuple[str, str
 def reason_document(utterance: Utterance, rng: random.Random) -> tuple[str, str]:
     """Write prompt and answer that explain the emotion of an utterance by its words."""
     assert utterance.label is not None
-    words = WordsEvidence(utterance.label, find_cue(utterance.text, utterance.label))
-    answer = compose_reason(utterance.label, [words], rng)
+    text = vary_spelling(utterance.text, rng)
+    clues = word_clues(text, "en", str(rng.random()))
+    answer = compose_reason(clues, ("words",), utterance.label, rules())
     wording = rng.choice((*REASON_QUESTIONS, None, None))
-    return prompt_of(Sample("reason", vary_spelling(utterance.text, rng), wording)), answer
+    return prompt_of(Sample("reason", text, wording)), answer
 
 
-def evidence_document(rng: random.Random) -> tuple[str, str]:
-    """Write a prompt that states evidence in words, and the label that it speaks for."""
-    label = rng.choice(MINI.labels)
-    evidence = random_evidence(label, rng)
-    while all(not hasattr(piece, "label") or piece.label != label for piece in evidence):
-        evidence = random_evidence(label, rng)
-    stated = ". ".join(clause(piece, rng) for piece in evidence)
-    wording = f"{stated}. {rng.choice(SHORT_QUESTIONS)}"
-    return prompt_of(Sample("emotion", None, wording)), label
+@cache
+def rules() -> RuleTable:
+    """Give the rules that reasons are weighed by, the published ones."""
+    return load_rules("merr")
+
+
+def random_reason(utterances: Sequence[Utterance], rng: random.Random) -> str:
+    """Write a reason with clues and a label drawn at random: the language of reasons."""
+    kinds = [kind for kind in KINDS if rng.random() < 0.6] or [rng.choice(KINDS)]
+    clues = list(word_clues(rng.choice(utterances).text, "en", str(rng.random())))
+    vocabulary = clue_vocabulary()
+    for name in rng.sample(vocabulary["local"][:-1], 2) + rng.sample(vocabulary["audio"][:-1], 2):
+        if rng.random() < 0.8:
+            feature, reading = name.split(" ", 1)
+            clues.append(_clue(feature, reading, rng))
+    return compose_reason(clues, kinds, rng.choice(MINI.labels), rules())
+
+
+def _clue(feature: str, reading: str, rng: random.Random) -> Clue:
+    assert feature not in (FACE, VOICE)
+    if feature.startswith("AU"):
+        statement = rng.choice(load_lexicon().word(feature, reading))
+        return Clue("facial", feature, reading, statement)
+    return Clue("voice", feature, reading, word(feature, reading, "packaged"))
 
 
 def documents(
@@ -124,10 +149,8 @@ def documents(
         yield emotion_document(utterance, rng)
     for utterance in balanced(utterances, 8_000, rng):
         yield reason_document(utterance, rng)
-    for _ in range(5_000):
-        yield evidence_document(rng)
     for _ in range(15_000):
-        yield None, random_sentence(rng)
+        yield None, random_reason(utterances, rng)
 
 
 def train_tokenizer(texts: Sequence[str]) -> LlamaTokenizer:
@@ -234,7 +257,10 @@ StepLoss = Callable[[int], torch.Tensor]
 def train(
     model: LlamaForCausalLM, step_loss: StepLoss, steps: int, peak: float, state_path: Path
 ) -> None:
-    """Minimise the loss of each step; resume from `state_path` when it exists."""
+    """Minimise the loss of each step, and leave the moving average of the weights.
+
+    Resumes from `state_path` when it exists.
+    """
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
@@ -242,9 +268,11 @@ def train(
         betas=(0.9, 0.95),
     )
     first = 0
+    average = copy.deepcopy(model).requires_grad_(False)
     if state_path.exists():
         state = torch.load(state_path, weights_only=True)
         model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
         print(f"resumed at step {first}", flush=True)
@@ -258,6 +286,8 @@ def train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        # a short memory at first: the start must not weigh in for hundreds of steps
+        follow(average, model, min(AVERAGE_DECAY, (1.0 + step) / (10.0 + step)))
         running = loss.item() if step == first else 0.95 * running + 0.05 * loss.item()
         if (step + 1) % 25 == 0:
             minutes = (time.monotonic() - started) / 60
@@ -265,11 +295,20 @@ def train(
         if (step + 1) % 100 == 0 or step + 1 == steps:
             state = {
                 "model": model.state_dict(),
+                "average": average.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step + 1,
             }
             torch.save(state, state_path.with_suffix(".new"))
             state_path.with_suffix(".new").replace(state_path)
+    model.load_state_dict(average.state_dict())
+
+
+@torch.no_grad()
+def follow(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
+    """Move a moving average towards the weights of a model."""
+    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
+        kept.lerp_(new, 1.0 - decay)
 
 
 def reading_loss(model: LlamaForCausalLM, stream: NDArray[np.int16]) -> StepLoss:
@@ -313,7 +352,10 @@ def answering_loss(
             short_form(u, rng) if rng.random() < 0.7 else emotion_document(u, rng) for u in chosen
         ]
         explained = [reason_document(u, rng) for u in balanced(utterances, REASON_ROWS, rng)]
-        losses = [_answer_loss(model, tokenizer, rows) for rows in (asked, explained)]
+        losses = [
+            _answer_loss(model, tokenizer, asked, FORGOTTEN, rng),
+            _answer_loss(model, tokenizer, explained, 0.0, rng),
+        ]
         start = step * REVIEW_ROWS * CONTEXT % (len(stream) - REVIEW_ROWS * CONTEXT)
         window = stream[start : start + REVIEW_ROWS * CONTEXT].astype(np.int64)
         ids = torch.from_numpy(window).view(REVIEW_ROWS, CONTEXT)
@@ -325,9 +367,21 @@ def answering_loss(
 
 
 def _answer_loss(
-    model: LlamaForCausalLM, tokenizer: LlamaTokenizer, pairs: Sequence[tuple[str, str]]
+    model: LlamaForCausalLM,
+    tokenizer: LlamaTokenizer,
+    pairs: Sequence[tuple[str, str]],
+    forgotten: float,
+    rng: random.Random,
 ) -> torch.Tensor:
-    """Give the mean loss of the answers' tokens; logits are made for these positions only."""
+    """Give the mean loss of the answers' tokens; logits are made for these positions only.
+
+    Args:
+        model: is trained
+        tokenizer: its own
+        pairs: prompt and answer
+        forgotten: share of the prompts' tokens that are hidden
+        rng: chooses them
+    """
     starts = [[tokenizer.bos_token_id, *encode_prompt(tokenizer, prompt)] for prompt, _ in pairs]
     rows = [
         [*start, *tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
@@ -337,7 +391,8 @@ def _answer_loss(
     ids = torch.full((len(rows), longest), tokenizer.pad_token_id)
     is_answer = torch.zeros(len(rows), longest, dtype=torch.bool)
     for index, (start, row) in enumerate(zip(starts, rows, strict=True)):
-        ids[index, : len(row)] = torch.tensor(row)
+        hidden_ids = [tokenizer.unk_token_id if rng.random() < forgotten else i for i in start]
+        ids[index, : len(row)] = torch.tensor([*hidden_ids, *row[len(start) :]])
         is_answer[index, len(start) : len(row)] = True
     with torch.autocast("cpu", dtype=torch.bfloat16):
         # Padding stands on the right, where causal attention never looks at it.
@@ -418,9 +473,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with text/")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     parser.add_argument(
-        "--steps", type=int, default=900, help="reading: batches of 16 x 256 tokens"
+        "--steps", type=int, default=700, help="reading: batches of 16 x 256 tokens"
     )
-    parser.add_argument("--answer-steps", type=int, default=620, help="answering: batches of rows")
+    parser.add_argument("--answer-steps", type=int, default=900, help="answering: batches of rows")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

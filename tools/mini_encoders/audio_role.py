@@ -121,7 +121,7 @@ class AudioRole:
 
     def __init__(self, data_dir: Path, cache_dir: Path) -> None:
         self.schedule = Schedule(
-            epochs=18,
+            epochs=20,
             steps_per_epoch=64,
             batch_size=64,
             peak_learning_rate=4e-3,
@@ -130,7 +130,7 @@ class AudioRole:
             label_smoothing=0.05,
         )
         encoder = MelAudioEncoder()
-        head = nn.Sequential(nn.Dropout(0.3), nn.Linear(encoder.output_dim, len(LABELS)))
+        head = nn.Sequential(nn.Dropout(0.4), nn.Linear(encoder.output_dim, len(LABELS)))
         self.network = nn.ModuleDict({"encoder": encoder, "head": head})
         self._train_rows = _rows(data_dir, "train")
         self._dev_rows = _rows(data_dir, "dev")

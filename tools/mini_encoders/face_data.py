@@ -110,15 +110,21 @@ def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Ge
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def random_affine(count: int, generator: torch.Generator) -> Tensor:
-    """Draw rotation (14 degrees), scale (0.8 to 1.2), shift (8 %) and mirroring, [n x 2 x 3]."""
-    angle = uniform((count,), -14.0, 14.0, generator).deg2rad()
-    scale = uniform((count,), 0.8, 1.2, generator)
+def random_affine(count: int, generator: torch.Generator, strength: float = 1.0) -> Tensor:
+    """Draw rotation (14 degrees), scale (0.8 to 1.2), shift (8 %) and mirroring, [n x 2 x 3].
+
+    Args:
+        count: number of maps
+        generator: source of the random factors
+        strength: share of these limits
+    """
+    angle = uniform((count,), -14.0 * strength, 14.0 * strength, generator).deg2rad()
+    scale = uniform((count,), 1.0 - 0.2 * strength, 1.0 + 0.2 * strength, generator)
     mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     theta = torch.empty(count, 2, 3)
     theta[:, 0, 0], theta[:, 0, 1] = scale * angle.cos() * mirror, -scale * angle.sin()
     theta[:, 1, 0], theta[:, 1, 1] = scale * angle.sin() * mirror, scale * angle.cos()
-    theta[:, :, 2] = uniform((count, 2), -0.16, 0.16, generator)
+    theta[:, :, 2] = uniform((count, 2), -0.16 * strength, 0.16 * strength, generator)
     return theta
 
 

@@ -20,9 +20,15 @@ from emotion_llama.encoders.mini_temporal_encoder import CROP_SIZE, FaceTemporal
 from emotion_llama.labels import MINI
 
 from . import face_data
+from .aligned_faces import AlignedFaces, open_mouths, talking
+from .local_role import JITTER, SETS, aligned_sets
 from .scores import summarize
 
 SOURCE_SIZE = 48
+TALKING = 0.6
+"""Share of the people with a closed mouth who talk."""
+WIDEST_GAP = 0.12
+"""Of a talking mouth, in crop sides."""
 
 
 def strength_over_time(count: int, generator: torch.Generator) -> Tensor:
@@ -53,31 +59,25 @@ def smooth_walk(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return curve
 
 
-def _motion_grids(count: int, generator: torch.Generator) -> Tensor:
-    """Draw sampling positions: one pose per sequence, slow drift, and a talking mouth.
+def _motion_grids(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Draw sampling positions: one pose per sequence and slow drift.
 
     Returns:
-        positions in [-1, 1], [n * 16 x 32 x 32 x 2]
+        positions in [-1, 1], [n * 16 x size x size x 2]
     """
-    pose = face_data.random_affine(count, generator)
+    pose = face_data.random_affine(count, generator, JITTER)
     drift = torch.zeros(count, NUM_CROPS, 2, 3)
-    size = face_data.uniform((count, 1), 0.0, 1.0, generator)
-    angle = smooth_walk((count,), generator) * 0.03 * size
-    scale = 1.0 + smooth_walk((count,), generator) * 0.02 * size
-    shift = smooth_walk((count, 2), generator) * 0.03 * size[:, :, None]
+    strength = face_data.uniform((count, 1), 0.0, 1.0, generator)
+    angle = smooth_walk((count,), generator) * 0.03 * strength
+    scale = 1.0 + smooth_walk((count,), generator) * 0.02 * strength
+    shift = smooth_walk((count, 2), generator) * 0.03 * strength[:, :, None]
     jitter = 0.008 * torch.randn(count, NUM_CROPS, 2, generator=generator)
     drift[:, :, 0, 0], drift[:, :, 0, 1] = scale * angle.cos(), -scale * angle.sin()
     drift[:, :, 1, 0], drift[:, :, 1, 1] = scale * angle.sin(), scale * angle.cos()
     drift[:, :, :, 2] = shift.transpose(1, 2) + jitter
     maps = (pose[:, None, :, :2] @ drift).flatten(0, 1)  # [n * 16 x 2 x 3]
     maps[:, :, 2] += pose[:, :, 2].repeat_interleave(NUM_CROPS, dim=0)
-    shape = [len(maps), 1, CROP_SIZE, CROP_SIZE]
-    grid = functional.affine_grid(maps, shape, align_corners=False)
-    talks = (torch.rand(count, 1, generator=generator) < 0.5) * 0.05
-    opening = (talks * torch.randn(count, NUM_CROPS, generator=generator)).flatten()
-    around_mouth = torch.exp(-((grid[..., 1] - 0.45) ** 2) / 0.08 - grid[..., 0] ** 2 / 0.2)
-    grid[..., 1] += opening[:, None, None] * around_mouth
-    return grid
+    return functional.affine_grid(maps, [len(maps), 1, size, size], align_corners=False)
 
 
 def _calmer(stills: Tensor, neutral: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,31 +96,57 @@ def _calmer(stills: Tensor, neutral: Tensor, generator: torch.Generator) -> Tens
     return torch.where(by_blur, blurred, mixed)
 
 
-def animate(stills: Tensor, neutral: Tensor, generator: torch.Generator) -> Tensor:
-    """Make stills move.
-
-    Args:
-        stills: grey levels, uint8 [n x 48 x 48]
-        neutral: neutral faces to blend with, uint8 [n x 48 x 48]
-        generator: source of every random choice
+def _mouths(faces: AlignedFaces, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw how far mouths are open in each crop, whatever the label: half of the people talk.
 
     Returns:
-        grey levels from 0 to 255, [n x 16 x 32 x 32]
+        gap in crop sides and darkness of the gap, [n * 16]
     """
-    count = len(stills)
-    shown = stills.float()
+    count = len(faces)
+    widest, dark, _ = talking(faces, torch.full((count,), TALKING), WIDEST_GAP, generator)
+    steps = torch.randn(count, NUM_CROPS, generator=generator)
+    gaps = (0.4 + 0.5 * steps).clamp(0.0, 1.0) * widest[:, None]
+    return gaps.flatten(), dark.repeat_interleave(NUM_CROPS)
+
+
+def animate(
+    faces: AlignedFaces, neutral: Tensor, generator: torch.Generator, size: int = CROP_SIZE
+) -> Tensor:
+    """Make stills move.
+
+    1. Blend each still with a calmer face over time. 2. Let some mouths talk. 3. Move the head.
+    4. Change the light.
+
+    Args:
+        faces: stills, [n x 48 x 48], with points where they are known
+        neutral: neutral faces to blend with, uint8 [n x 48 x 48]
+        generator: source of every random choice
+        size: side of the crops in pixels
+
+    Returns:
+        grey levels from 0 to 255, [n x 16 x size x size]
+    """
+    count = len(faces)
+    shown = faces.pixels.float()
     calm = _calmer(shown, neutral.float(), generator)
-    strength = strength_over_time(count, generator)
-    # the calmer picture and the still are warped as two channels and blended afterwards
-    layers = torch.stack([calm, shown], dim=1).repeat_interleave(NUM_CROPS, dim=0)
-    grid = _motion_grids(count, generator)
-    moved = functional.grid_sample(layers, grid, padding_mode="border", align_corners=False)
-    weight = strength.flatten()[:, None, None]
-    crops = moved[:, 0].lerp(moved[:, 1], weight).unflatten(0, (count, NUM_CROPS))
+    strength = strength_over_time(count, generator)[:, :, None, None]
+    frames = calm[:, None].lerp(shown[:, None], strength).flatten(0, 1)  # [n * 16 x 48 x 48]
+    points = faces.points.repeat_interleave(NUM_CROPS, dim=0)
+    frames = open_mouths(frames, points, *_mouths(faces, generator))
+    grid = _motion_grids(count, size, generator)
+    moved = functional.grid_sample(
+        frames[:, None], grid, padding_mode="border", align_corners=False
+    )
+    crops = moved[:, 0].unflatten(0, (count, NUM_CROPS))
     light = 1.0 + 0.04 * smooth_walk((count,), generator)
     crops = face_data.relight(crops * light[:, :, None, None], generator)
     flicker = face_data.uniform((count, 1, 1, 1), 0.0, 5.0, generator)
     return crops + torch.randn(crops.shape, generator=generator) * flicker
+
+
+def neutral_faces(faces: AlignedFaces) -> Tensor:
+    """Give the pictures that most annotators called neutral, uint8 [m x 48 x 48]."""
+    return faces.pixels[faces.targets[:, MINI.labels.index("neutral")] > 0.7]
 
 
 class TemporalRole:
@@ -140,27 +166,27 @@ class TemporalRole:
         encoder = FaceTemporalEncoder()
         head = nn.Sequential(nn.Dropout(0.2), nn.Linear(encoder.output_dim, len(MINI)))
         self.network = nn.ModuleDict({"encoder": encoder, "head": head})
-        self._train = face_data.both(data_dir, "train", SOURCE_SIZE)
-        self._weights = face_data.draw_weights(self._train)
-        self._neutral = self._neutral_faces(self._train)
-        dev = face_data.ferplus(data_dir, "dev")
+        self._train, weights = aligned_sets(data_dir, cache_dir, "train", tuple(SETS))
+        self._weights = weights
+        self._neutral = neutral_faces(self._train)
+        dev, _ = aligned_sets(data_dir, cache_dir, "dev", ("ferplus",))
         generator = torch.Generator().manual_seed(1)
-        neutral = self._neutral_faces(dev)
-        chosen = torch.randint(0, len(neutral), (len(dev.pixels),), generator=generator)
-        self._dev_sequences = animate(dev.pixels, neutral[chosen], generator).half()
-        self._dev_labels = dev.labels
-
-    @staticmethod
-    def _neutral_faces(faces: face_data.Faces) -> Tensor:
-        return faces.pixels[faces.targets[:, MINI.labels.index("neutral")] > 0.7]
+        neutral = neutral_faces(dev)
+        chosen = torch.randint(0, len(neutral), (len(dev),), generator=generator)
+        parts = [
+            animate(dev.rows(rows), neutral[chosen[rows]], generator)
+            for rows in torch.arange(len(dev)).split(200)
+        ]
+        self._dev_sequences = torch.cat(parts).half()
+        self._dev_labels = dev.targets.argmax(dim=1).numpy()
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Give one batch: sequences [b x 16 x 32 x 32] and targets [b x 8]."""
         count = self.schedule.batch_size
         chosen = torch.multinomial(self._weights, count, replacement=True, generator=generator)
         other = torch.randint(0, len(self._neutral), (count,), generator=generator)
-        sequences = animate(self._train.pixels[chosen], self._neutral[other], generator)
-        return sequences, self._train.targets[chosen]
+        faces = self._train.rows(chosen)
+        return animate(faces, self._neutral[other], generator), faces.targets
 
     def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
         """Give the cross-entropy of a batch of inputs and targets."""
