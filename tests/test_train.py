@@ -141,6 +141,31 @@ def test_a_label_that_is_not_offered_is_not_learned(tmp_path: Path) -> None:
     refused(tmp_path, f"path,label\n{FROWN},boredom\n", "boredom", validation=())
 
 
+def test_a_run_by_votes_that_was_stopped_learns_what_it_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "votes.csv"
+    table.write_text(f"path,votes_disgust,votes_happy\n{FROWN},3,1\n", "utf-8")
+
+    def run(output: Path) -> bytes:
+        train(settings(table, output, validation=(), batch_size=4))
+        return (output / "model" / "model.safetensors").read_bytes()
+
+    whole = run(tmp_path / "whole")
+    log = MetricsFile.on_log
+
+    def stop(self: MetricsFile, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        log(self, args, state, control, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(MetricsFile, "on_log", stop)
+        run(tmp_path / "part")
+    assert run(tmp_path / "part") == whole
+    answers = Predictor.from_pretrained(tmp_path / "whole" / "model")(FROWN, with_reason=False)
+    assert answers.probabilities["disgust"] > answers.probabilities["happy"] > 0.02
+
+
 INSTRUCTIONS = (
     {"instruction": "Name a colour.", "output": "Blue: the sky has it."},
     {"instruction": "Add the numbers.", "input": "2 and 3", "output": "5"},

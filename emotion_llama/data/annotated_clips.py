@@ -44,6 +44,14 @@ class AnnotatedClip:
     split: str | None
     where: str
     """file, with row or clip, for errors"""
+    votes: Mapping[str, float] | None = None
+    """label -> how many people chose it; ``None`` where that is not known"""
+
+
+_VOTES_COLUMN = "votes_"
+"""A column of this and a label holds the votes for it."""
+
+_VOTES_FORM = '{"happy": 7, "neutral": 3}'
 
 
 class TableRow(BaseModel):
@@ -63,6 +71,28 @@ class TableRow(BaseModel):
     speaker: str | None = Field(default=None, validation_alias=AliasChoices("speaker", "person"))
     source: str | None = Field(default=None, validation_alias=AliasChoices("source", "dataset"))
     split: str | None = None
+    votes: dict[str, float] | None = None
+
+    @field_validator("votes", mode="before")
+    @classmethod
+    def _votes_as_text(cls, value: Any) -> Any:
+        try:
+            return json.loads(value) if isinstance(value, str) and value.strip() else value
+        except json.JSONDecodeError as error:
+            msg = f"no JSON such as {_VOTES_FORM} ({error})"
+            raise ValueError(msg) from error
+
+    @field_validator("votes")
+    @classmethod
+    def _votes_counted(cls, votes: dict[str, float] | None) -> dict[str, float] | None:
+        if votes is None:
+            return None
+        if not all(0 <= count < float("inf") for count in votes.values()) or not any(
+            votes.values()
+        ):
+            msg = f"expected counts of at least 0, not all of them 0, such as {_VOTES_FORM}"
+            raise ValueError(msg)
+        return {label: count for label, count in votes.items() if count}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -90,6 +120,7 @@ class TableRow(BaseModel):
             source=self.source or stem,
             split=self.split,
             where=where,
+            votes=self.votes,
         )
 
 
@@ -262,6 +293,7 @@ def _read_dataset(source: SourceConfig) -> list[AnnotatedClip]:
             source=record.source.name,
             split=record.split,
             where=f"{folder}, clip {record.clip_id!r}",
+            votes=_votes(record),
         )
         for record in _reviewed(folder)
         if record.status == "kept"
@@ -291,6 +323,14 @@ def _caption(record: MerrRecord) -> str | None:
     """Give the fine caption of a record, else the coarse one."""
     fine = None if record.fine_caption is None else record.fine_caption.text
     return fine or record.coarse_caption
+
+
+def _votes(record: MerrRecord) -> Mapping[str, float] | None:
+    """Give the shares of people's votes; how sure a model or a rule is, is not counted as one."""
+    first = next(iter(record.labels), None)
+    if first is None or first.kind != "human" or first.label != record.label:
+        return None
+    return first.probabilities
 
 
 def _person(record: MerrRecord) -> str | None:
@@ -370,8 +410,9 @@ def _short_hash(path: Path) -> str:
 
 def _table_row(row: Mapping[str, Any], where: str, source: SourceConfig) -> TableRow:
     columns = ", ".join(map(str, row))
+    cells = {str(name).strip(): value for name, value in row.items()}
     try:
-        entry = TableRow.model_validate({str(name).strip(): value for name, value in row.items()})
+        entry = TableRow.model_validate(_with_votes(cells, where))
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
@@ -383,13 +424,32 @@ def _table_row(row: Mapping[str, Any], where: str, source: SourceConfig) -> Tabl
             "of the clip, or the words where there is no clip"
         )
         raise ValueError(msg)
-    if entry.label is None and "emotion" in source.tasks:
+    if entry.label is None and entry.votes is None and "emotion" in source.tasks:
         msg = (
-            f"{where}: found no label (columns {columns}); expected one for the task 'emotion': "
-            "fill it in, remove the row, or take 'emotion' out of tasks"
+            f"{where}: found no label (columns {columns}); expected one, or votes, for the task "
+            "'emotion': fill it in, remove the row, or take 'emotion' out of tasks"
         )
         raise ValueError(msg)
     return entry
+
+
+def _with_votes(cells: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Put the columns of votes, one a label, into one."""
+    given = cells.get("votes")
+    if isinstance(given, Mapping):  # a table of types fills in the labels of all rows
+        given = {label: count for label, count in given.items() if count is not None}
+        return {**cells, "votes": given}
+    columns = {
+        name.removeprefix(_VOTES_COLUMN): count
+        for name, count in cells.items()
+        if name.startswith(_VOTES_COLUMN) and count not in (None, "")
+    }
+    if not columns:
+        return cells
+    if given not in (None, ""):
+        msg = f"{where}: found votes and {_VOTES_COLUMN}{next(iter(columns))}, expected one of them"
+        raise ValueError(msg)
+    return {**cells, "votes": columns}
 
 
 def _require_own_names(clips: Iterable[AnnotatedClip], path: str) -> None:

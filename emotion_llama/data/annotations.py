@@ -44,6 +44,8 @@ def read_source(source: SourceConfig) -> Reading:
     Labels are written in lower case and in the form of `emotion_llama.labels`, unless ``labels`` or
     ``offered`` of the source name the other form. Where at least one clip states a split, only
     those of ``split`` count. A clip without caption gives no ``reason`` example and is counted.
+    Where people's votes are known, ``emotion`` has their shares, and the label is the one given,
+    else that with most votes, of equals the first.
     Plain instructions are an example each.
 
     Args:
@@ -67,7 +69,8 @@ def read_source(source: SourceConfig) -> Reading:
         if source.split is not None and splits != {None} and clip.split != source.split:
             counts[f"not in the split {source.split!r}"] += 1
             continue
-        label = _label(clip, source)
+        votes = _shares(clip, source)
+        label = _label(clip, source, votes)
         if source.labels is not None and label not in source.labels:
             counts["label is not among labels"] += 1
             continue
@@ -78,7 +81,8 @@ def read_source(source: SourceConfig) -> Reading:
             if answer is None or not normalize_answer(answer):
                 counts[f"no {_ANSWER_OF[task]}, so no example of {task!r}"] += 1
                 continue
-            examples.append(_example(clip, task, answer, label, source))
+            asked = votes if task == "emotion" else None
+            examples.append(_example(clip, task, answer, label, asked, source))
     if not examples:
         raise ValueError(_nothing(source, clips, counts))
     for what, count in counts.items():
@@ -145,18 +149,20 @@ def require_offered(examples: Iterable[Example], labels: Sequence[str]) -> None:
         ValueError: names the first such clip
     """
     for example in examples:
-        offered = example.offered or tuple(labels)
-        if example.task == "emotion" and example.answer not in offered:
+        if example.task == "emotion":
             where = f"source {example.source}, clip {example.clip_id!r}"
-            raise ValueError(_not_offered(where, example.answer, offered))
+            _require_all_offered(where, example, example.offered or tuple(labels))
 
 
 def _example(
-    clip: AnnotatedClip, task: Task, answer: str, label: str | None, source: SourceConfig
+    clip: AnnotatedClip,
+    task: Task,
+    answer: str,
+    label: str | None,
+    votes: Mapping[str, float] | None,
+    source: SourceConfig,
 ) -> Example:
-    if task == "emotion" and source.offered is not None and answer not in source.offered:
-        raise ValueError(_not_offered(clip.where, answer, source.offered))
-    return Example(
+    example = Example(
         clip_id=clip.clip_id,
         task=task,
         answer=answer,
@@ -165,14 +171,43 @@ def _example(
         person=clip.person,
         source=clip.source,
         offered=source.offered if task == "emotion" else None,
+        votes=votes,
     )
+    if example.offered is not None:
+        _require_all_offered(clip.where, example, example.offered)
+    return example
 
 
-def _label(clip: AnnotatedClip, source: SourceConfig) -> str | None:
-    """Give a clip's label in the form that is offered."""
-    if clip.label is None:
+def _require_all_offered(where: str, example: Example, offered: Sequence[str]) -> None:
+    for label in (example.answer, *(example.votes or ())):
+        if label not in offered:
+            raise ValueError(_not_offered(where, label, offered))
+
+
+def _label(
+    clip: AnnotatedClip, source: SourceConfig, votes: Mapping[str, float] | None
+) -> str | None:
+    """Give a clip's label, else the one with most votes, in the form that is offered."""
+    if clip.label is not None:
+        return _offered_form(clip.label, clip, source)
+    return max(votes, key=votes.__getitem__) if votes else None
+
+
+def _shares(clip: AnnotatedClip, source: SourceConfig) -> Mapping[str, float] | None:
+    """Give the share of the votes of each label, in the form that is offered."""
+    if clip.votes is None:
         return None
-    label = " ".join(clip.label.lower().split())
+    counts: dict[str, float] = {}
+    for written, count in clip.votes.items():
+        label = _offered_form(written, clip, source)
+        counts[label] = counts.get(label, 0.0) + count
+    total = sum(counts.values())
+    return {label: count / total for label, count in counts.items() if count}
+
+
+def _offered_form(written: str, clip: AnnotatedClip, source: SourceConfig) -> str:
+    """Give a label in the form that is offered."""
+    label = " ".join(written.lower().split())
     if label not in (*(source.labels or ()), *(source.offered or ())):
         label = ALIASES.get(label, label)
     if label != normalize_answer(label):

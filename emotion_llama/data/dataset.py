@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from emotion_llama.data.examples import Example
 from emotion_llama.data.features import FeatureSource
 from emotion_llama.merr.draw import choose, draw_number
-from emotion_llama.prompt import REASON_QUESTIONS, Instruction, training_target
+from emotion_llama.prompt import REASON_QUESTIONS, Instruction
 from emotion_llama.records import Features, Modality, Sample
 
 LEFT_OUT = "left out by modality dropout"
@@ -53,7 +53,9 @@ class ExampleDraws(Dataset[Draw]):
 
     1. The source is drawn by weight. 2. Within it every example comes once, in an order of its own
     for each pass, before any comes again. 3. The question of ``reason`` is drawn from the published
-    pool. 4. Of ``emotion`` each modality is left out with a probability; one always stays.
+    pool. 4. Of ``emotion`` each modality is left out with a probability; one always stays. 5. Where
+    an example has votes, the label is that of one vote, drawn anew each time: the expected loss is
+    the cross-entropy against their distribution.
 
     A plain instruction has no features, nothing of which could be left out.
 
@@ -115,7 +117,7 @@ class ExampleDraws(Dataset[Draw]):
             labels=example.offered,
             name=example.clip_id,
         )
-        return Draw(sample, features, example.answer)
+        return Draw(sample, features, self._answer(index, example))
 
     def example(self, index: int) -> Example:
         """Give the example of a draw, without its features."""
@@ -123,6 +125,15 @@ class ExampleDraws(Dataset[Draw]):
         examples = self.sources[number].examples
         lap, place = divmod(int(self._turn_of[index]), len(examples))
         return examples[self._order(number, lap)[place]]
+
+    def _answer(self, index: int, example: Example) -> str:
+        if example.votes is None:
+            return example.answer
+        labels, shares = zip(*example.votes.items(), strict=True)
+        ends = list(accumulate(shares))
+        place = draw_number("vote", self.seed, index) / _RANGE * ends[-1]
+        label: str = labels[min(bisect_right(ends, place), len(labels) - 1)]
+        return label
 
     @property
     def num_draws(self) -> tuple[int, ...]:
@@ -180,6 +191,10 @@ class Processor(Protocol):
         """Build a batch, as a mapping of tensors."""
         ...
 
+    def training_target(self, prompted: Sample | Instruction, answer: str, /) -> str:
+        """Give an answer in the form in which the checkpoint learns it."""
+        ...
+
 
 class Collator:
     """Draws -> the tensors of a batch; answers in the form in which they are learned.
@@ -211,7 +226,7 @@ class Collator:
         batch = self.processor(
             [draw.sample for draw in draws],
             [draw.features for draw in draws],
-            [training_target(draw.sample, draw.answer) for draw in draws],
+            [self.processor.training_target(draw.sample, draw.answer) for draw in draws],
         )
         return dict(batch)
 

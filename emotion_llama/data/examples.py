@@ -3,6 +3,7 @@
 Knows: the record. Does not know: where it was read from, features, prompts, tokens.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +34,6 @@ class Example:
     """labels that the question of ``emotion`` offers; ``None``: the checkpoint's"""
     instruction: str | None = None
     """what is asked for by ``instruction``, where there is no clip"""
+    votes: Mapping[str, float] | None = None
+    """label -> share of the people who chose it, of ``emotion``; each draw then has the label of
+    one of them, in place of ``answer``. ``None``: every draw has ``answer``"""

@@ -11,7 +11,7 @@ from exported_record import make_record
 from emotion_llama.config import SourceConfig
 from emotion_llama.data.annotated_clips import read_clips, read_instructions
 from emotion_llama.merr.record_file import write_records
-from emotion_llama.merr.records import Source
+from emotion_llama.merr.records import LabelReading, Source
 from emotion_llama.merr.review.overlay import Edits, Review, append_review, record_hash
 
 COARSE: dict[str, Any] = {
@@ -254,3 +254,44 @@ def test_files_that_hold_no_instructions(
         (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(ValueError, match=message):
         read_instructions(tmp_path / name)
+
+
+def test_votes_in_either_form(tmp_path: Path) -> None:
+    one = 'path,label,votes\n1.wav,sad,"{""sad"": 7, ""happy"": 3, ""fear"": 0}"\n2.wav,sad,\n'
+    first, second = read_clips(table(tmp_path, one))
+    assert (first.votes, second.votes) == ({"sad": 7, "happy": 3}, None)
+    each = "path,votes_sad,votes_happy\n1.wav,7,3\n2.wav,,2\n"
+    assert [c.votes for c in read_clips(table(tmp_path, each))] == [
+        {"sad": 7, "happy": 3},
+        {"happy": 2},
+    ]
+    typed = json.dumps({"path": "1.wav", "votes": {"sad": 0.7, "happy": None}})
+    (clip,) = read_clips(table(tmp_path, typed, "my.jsonl"))
+    assert (clip.votes, clip.label) == ({"sad": 0.7}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,votes\n1.wav,7\n", "row 1, column votes: .*found 7"),
+        ("path,votes\n1.wav,sad\n", "row 1, column votes: .*no json such as .*found 'sad'"),
+        ('path,votes\n1.wav,"{""sad"": -1}"\n', "row 1, column votes: .*counts of at least 0"),
+        ("path,votes_sad\n1.wav,0\n", "row 1, column votes: .*not all of them 0"),
+        ("path,votes_sad\n1.wav,many\n", "row 1, column votes.sad: .*number.*found 'many'"),
+        ('path,votes,votes_sad\n1.wav,"{""sad"": 1}",1\n', "row 1: found votes and votes_sad, exp"),
+        ("path,votes_sad\n1.wav,\n", "row 1: found no label .*expected one, or votes"),
+    ],
+)
+def test_votes_that_cannot_be_counted(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_clips(table(tmp_path, text))
+
+
+def test_only_people_vote_in_a_data_set(tmp_path: Path) -> None:
+    shares = {"happy": 0.7, "neutral": 0.3}
+    people = (LabelReading("happy", "human", "raters.csv", "1", shares),)
+    model = (LabelReading("happy", "model", "some model", "1", shares),)
+    records = [make_record("a.mp4", labels=people), make_record("b.mp4", labels=model)]
+    write_records(tmp_path / "records.jsonl", [*records, make_record("c.mp4")])
+    clips = read_clips(SourceConfig(kind="dataset", path=str(tmp_path)))
+    assert [clip.votes for clip in clips] == [shares, None, None]

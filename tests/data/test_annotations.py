@@ -149,3 +149,27 @@ def test_instructions_are_examples_without_clips(tmp_path: Path) -> None:
 def test_a_source_of_instructions_has_no_settings_of_clips() -> None:
     with pytest.raises(ValueError, match=r"found labels, media in a source of instructions"):
         SourceConfig(kind="instructions", path="plain.json", labels=("sad",), media="clips")
+
+
+def test_votes_are_shares_of_the_labels_that_are_offered(source: Any) -> None:
+    text = (
+        "path,label,votes_Joy,votes_happiness,votes_sad,caption\n"
+        "1.wav,,1,2,1,She smiles.\n"
+        "2.wav,sad,1,,1,\n"
+        "3.wav,sad,,,,\n"
+        "4.wav,,1,,1,\n"
+    )
+    first, reason, second, third, fourth = read_examples(source(text))
+    assert (first.votes, first.label) == ({"happy": 0.75, "sad": 0.25}, "happy")
+    assert (reason.task, reason.votes, reason.label) == ("reason", None, "happy")
+    assert (second.votes, second.label) == ({"happy": 0.5, "sad": 0.5}, "sad"), "the one given"
+    assert (third.votes, third.answer) == (None, "sad")
+    assert fourth.answer == "happy", "of equals the first"
+
+
+def test_every_label_with_votes_has_to_be_offered(source: Any) -> None:
+    text = "path,label,votes_sad,votes_fear\n1.wav,sad,3,1\n"
+    with pytest.raises(ValueError, match="row 1: found the label 'fear', expected one that is off"):
+        read_examples(source(text, offered=("happy", "sad")))
+    with pytest.raises(ValueError, match="clip '1.wav': found the label 'fear', expected one"):
+        require_offered(read_examples(source(text)), ["happy", "sad"])

@@ -1,5 +1,6 @@
 """Draws: decided by seed and number alone, every example once before any twice; and batches."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -245,3 +246,35 @@ def test_only_the_answer_to_an_instruction_carries_loss(
     assert set(labels[length:].tolist()) <= {-100}
     assert not batch["feature_mask"][0].any() and batch["feature_mask"][1].all()
     assert isinstance(chosen["instruction"].sample, Instruction)
+
+
+VOTES = {"happy": 0.7, "sad": 0.2, "fear": 0.1}
+
+
+def test_each_draw_has_the_label_of_one_vote() -> None:
+    draws = ExampleDraws([make_source("a", 3, votes=VOTES), make_source("b", 1)], 6000)
+    found: dict[str, Counter[str]] = {}
+    for i in range(6000):
+        found.setdefault(draws.example(i).clip_id, Counter())[draws[i].answer] += 1
+    assert set(found.pop("b0")) == {"happy"}
+    for counts in found.values():
+        total = sum(counts.values())
+        for label, share in VOTES.items():
+            assert abs(counts[label] / total - share) < 0.046, "three standard deviations"
+
+
+def test_the_mean_loss_is_the_cross_entropy_against_the_votes() -> None:
+    draws = ExampleDraws([make_source("a", 4, votes=VOTES)], 8000)
+    scores = {"happy": 0.5, "sad": 0.3, "fear": 0.2}
+    mean = sum(-math.log(scores[draws[i].answer]) for i in range(8000)) / 8000
+    expected = sum(-share * math.log(scores[label]) for label, share in VOTES.items())
+    assert mean == pytest.approx(expected, abs=0.012), "three standard deviations"
+
+
+def test_votes_are_drawn_by_seed_and_number_alone() -> None:
+    source = make_source("a", 4, votes=VOTES)
+    whole = [ExampleDraws([source], 60, seed=3)[i].answer for i in range(60)]
+    resumed = ExampleDraws([source], 60, seed=3, modality_dropout=0.3)
+    assert [resumed[i].answer for i in range(30, 60)] == whole[30:]
+    other = ExampleDraws([source], 60, seed=4)
+    assert [other[i].answer for i in range(60)] != whole
