@@ -346,21 +346,29 @@ class Predictor:
         with _timed(shared, "label"):
             probabilities = self._score(requests, offered)
             parsed = self._parse(requests, offered) if self.decision == "greedy" else None
+        rows = [dict(zip(offered.labels, row.tolist(), strict=True)) for row in probabilities]
+        labels = parsed or [max(row, key=row.__getitem__) for row in rows]
         reasons: Sequence[str | None] = [None] * len(requests)
         if with_reason:
             with _timed(shared, "reason"):
-                reasons = self._generate(requests, "reason", offered)
+                ruled_out = [self._other_labels(label, offered) for label in labels]
+                reasons = self._generate(requests, "reason", offered, ruled_out=ruled_out)
         parts = {name: seconds / len(requests) for name, seconds in shared.items()}
         predictions = []
         for index, request in enumerate(requests):
-            row = dict(zip(offered.labels, probabilities[index].tolist(), strict=True))
-            best = max(row, key=row.__getitem__)
-            label = parsed[index] if parsed is not None else best
             clip = request.clip
             measured = (clip.evidence or ()) if with_reason and clip is not None else ()
-            prediction = self._prediction(request, label, row, reasons[index], measured, parts)
+            prediction = self._prediction(
+                request, labels[index], rows[index], reasons[index], measured, parts
+            )
             predictions.append(_with_doubt(prediction, offered))
         return predictions
+
+    def _other_labels(self, label: str | None, offered: LabelSet) -> list[str]:
+        """Name the labels that a reason may not name, where the checkpoint asks for that."""
+        if label is None or not self.model.config.reason_keeps_label:
+            return []
+        return [other for other in {*self.model.config.labels, *offered.labels} if other != label]
 
     def _score(self, requests: Sequence[_Request], offered: LabelSet) -> torch.Tensor:
         """Give the probability of each offered label, [b x a]."""

@@ -148,13 +148,21 @@ def normalize_answer(text: str) -> str:
     return " ".join(folded.split(" ")[:_ANSWER_MAX_WORDS])
 
 
-def training_target(prompted: Sample | Instruction, answer: str) -> str:
+def training_target(
+    prompted: Sample | Instruction, answer: str, *, as_written: bool = False
+) -> str:
     """Give an answer in the form in which it is learned.
 
     Answers about clips are normalised as published. Those to plain instructions are not: they are
     there so that the language model goes on writing as it did.
+
+    Args:
+        prompted: what is answered
+        answer: as its annotations word it
+        as_written: keep capitals and punctuation of every answer
     """
-    return answer.strip() if isinstance(prompted, Instruction) else normalize_answer(answer)
+    plain = as_written or isinstance(prompted, Instruction)
+    return answer.strip() if plain else normalize_answer(answer)
 
 
 def _refuse_marks(name: str, text: str) -> None:

@@ -54,6 +54,10 @@ class EmotionLlamaConfig(PreTrainedConfig):
 
     missing_modality: Literal["omit", "zeros"] = "omit"
     reason_tag: str = "reason"
+    answers_as_written: bool = False
+    """whether answers are learned with capitals and punctuation; the published ones are without"""
+    reason_keeps_label: bool = False
+    """whether a reason may name no other label than the decided one (`write_answers`)"""
     labels: tuple[str, ...] | list[str] = MERR.labels
     label_temperature: float | int = 1.0
     unsure_below: float | int = 0.5

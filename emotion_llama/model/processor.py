@@ -25,6 +25,7 @@ from emotion_llama.prompt import (
     render,
     render_instruction,
     split_at_marks,
+    training_target,
 )
 from emotion_llama.records import Features, Sample
 
@@ -160,6 +161,10 @@ class EmotionLlamaProcessor(ProcessorMixin):
             )
             raise ValueError(msg)
         return ids, kinds
+
+    def training_target(self, prompted: Prompted, answer: str) -> str:
+        """Give an answer in the form in which this checkpoint learns it."""
+        return training_target(prompted, answer, as_written=self.config.answers_as_written)
 
     def encode_answer(self, answer: str) -> list[int]:
         """Tokenise an answer and its end-of-sequence token, cut to ``max_answer_tokens``."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import LogitsProcessor
 
 from emotion_llama.model.emotion_llama import EmotionLlama
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
@@ -49,6 +50,8 @@ def write_answers(
     processor: EmotionLlamaProcessor,
     samples: Sequence[Prompted],
     features: Sequence[Features],
+    *,
+    ruled_out: Sequence[Sequence[str]] = (),
     **settings: Any,
 ) -> list[str]:
     """Let the model write; greedy unless the settings say otherwise.
@@ -58,11 +61,15 @@ def write_answers(
         processor: prompts and token layout
         samples: questions
         features: encoder outputs, one of each sample
+        ruled_out: words that each answer may not hold; only those that are one token can be kept
+            out
         **settings: arguments of ``GenerationMixin.generate``
 
     Raises:
         ValueError: a feature has a wrong shape, or a prompt is too long
     """
+    if any(ruled_out):
+        settings["logits_processor"] = [_RuledOut(processor, ruled_out)]
     generated = model.generate(
         **model_inputs(model, processor, samples, features),
         eos_token_id=processor.tokenizer.eos_token_id,
@@ -70,6 +77,26 @@ def write_answers(
         **settings,
     )
     return [processor.decode(row) for row in generated]
+
+
+class _RuledOut(LogitsProcessor):
+    """Gives words that a row may not hold no chance.
+
+    Args:
+        processor: its tokenizer
+        words: of each row
+    """
+
+    def __init__(self, processor: EmotionLlamaProcessor, words: Sequence[Sequence[str]]) -> None:
+        self._tokens: list[list[int]] = []
+        for row in words:
+            pieces = [processor.tokenizer(w, add_special_tokens=False)["input_ids"] for w in row]
+            self._tokens.append([ids[0] for ids in pieces if len(ids) == 1])
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
+        for row, tokens in enumerate(self._tokens):
+            scores[row, tokens] = -torch.inf
+        return scores
 
 
 def model_inputs(

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from emotion_llama.model import EmotionLlama
+from emotion_llama.model.processor import IGNORED_LABEL
 from emotion_llama.training.checkpoint import (
     COMPLETE_FILE,
     load_adapter,
@@ -37,8 +38,8 @@ class EmotionTrainer(Trainer):
 
     - data are read in their order: the data set draws, so that a stopped run goes on with the
       very examples that were due;
-    - the loss is the mean over the answer tokens of the whole step, over all processes and
-      accumulated batches, so that neither changes what is learned;
+    - the loss is the mean over the answer tokens, or over the answers, of the whole step, over all
+      processes and accumulated batches, so that neither changes what is learned;
     - a checkpoint holds LoRA and projections, and counts only when all of it is written;
     - each process drops out other units, as published (seed + process number);
     - a loss that is not a number is reported as it is.
@@ -50,6 +51,8 @@ class EmotionTrainer(Trainer):
         train_dataset: draws, steps x examples of a step over all processes of them
         collator: items of the data set -> arguments of ``EmotionLlama.forward``
         schedule: learning rate; ``None`` takes the library's by ``args.lr_scheduler_type``
+        equal_answers: take the mean over the tokens of each answer first, so that a label counts as
+            much as a reason; as published, where a process had one answer at a time
         validate: figures of the model; called where ``args.eval_strategy`` says, in all processes,
             of which the first one's count
         callbacks: of the library
@@ -69,6 +72,7 @@ class EmotionTrainer(Trainer):
         train_dataset: Dataset[Any],
         collator: Callable[[list[Any]], Mapping[str, torch.Tensor]],
         schedule: PublishedSchedule | None = None,
+        equal_answers: bool = False,
         validate: Validate | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
@@ -88,6 +92,7 @@ class EmotionTrainer(Trainer):
             # the library wants one to be there before it calls `evaluate`, which reads none
             eval_dataset=train_dataset if validate else None,
             data_collator=collator,
+            compute_loss_func=EqualAnswers(_answers_of_a_step(args)) if equal_answers else None,
             callbacks=list(callbacks),
         )
         _restore_cache(model, generation_cache)
@@ -214,10 +219,40 @@ def _fix_settings(args: TrainingArguments) -> None:
         }
 
 
+class EqualAnswers:
+    """Loss in which every answer of a step counts the same, however long it is.
+
+    Args:
+        num_answers: of a whole step, over all processes and accumulated batches
+    """
+
+    def __init__(self, num_answers: int) -> None:
+        self._num_answers = num_answers
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> Any:
+        """Give this batch's share of the loss.
+
+        Args:
+            outputs: with logits [b x s x v]
+            labels: token ids, -100 where no loss is taken, [b x s]
+            num_items_in_batch: what the library counts; not read
+        """
+        targets = labels[:, 1:]
+        is_answer = targets != IGNORED_LABEL  # [b x s - 1]
+        logits = outputs.logits[:, :-1][is_answer].float()
+        losses = nn.functional.cross_entropy(logits, targets[is_answer], reduction="none")
+        share = 1.0 / is_answer.sum(dim=1, keepdim=True).clamp(min=1)
+        return (losses * share.expand_as(targets)[is_answer]).sum() / self._num_answers
+
+
+def _answers_of_a_step(args: TrainingArguments) -> int:
+    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+
 def _require_length(args: TrainingArguments, draws: Dataset[Any]) -> None:
     """Refuse a data set that would be begun anew, or cut, within the run."""
     found = len(draws)  # type: ignore[arg-type]
-    step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    step = _answers_of_a_step(args)
     expected = args.max_steps * step
     if args.max_steps < 1 or found != expected:
         msg = (

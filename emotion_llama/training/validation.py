@@ -36,7 +36,6 @@ from emotion_llama.model.scoring import (
     model_inputs,
     write_answers,
 )
-from emotion_llama.prompt import training_target
 from emotion_llama.records import Features, Sample
 
 logger = logging.getLogger(__name__)
@@ -257,7 +256,7 @@ class Validator:
         def loss(batch: list[_Question]) -> tuple[float, int]:
             samples, features = self._asked(batch)
             targets = [
-                training_target(sample, question.example.answer)
+                self._processor.training_target(sample, question.example.answer)
                 for sample, question in zip(samples, batch, strict=True)
             ]
             inputs = model_inputs(model, self._processor, samples, features, targets)
@@ -283,7 +282,7 @@ class Validator:
                 clip_id=example.clip_id,
                 source=example.source,
                 task=example.task,
-                expected=training_target(sample, example.answer),
+                expected=self._processor.training_target(sample, example.answer),
                 written=answer,
             )
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from emotion_llama.model import EmotionLlama
 from emotion_llama.training import EmotionTrainer, newest_checkpoint, save_adapter
+from emotion_llama.training.trainer import EqualAnswers
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -93,11 +95,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(tmp_path: Pa
     assert not same(first[1], third[1])  # other units are dropped out
 
 
-def test_accumulation_equals_the_large_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("equal", [False, True])
+def test_accumulation_equals_the_large_batch(tmp_path: Path, equal: bool) -> None:
     # Batches differ in the number of answer tokens: a mean of means would differ by per cents.
     # Epsilon above the rounding of gradients that are zero but for it, which Adam would scale up.
-    large = run(tmp_path, batch_size=4, lora_dropout=0.0, adam_epsilon=1e-5)
-    small = run(tmp_path, batch_size=1, accumulate=4, lora_dropout=0.0, adam_epsilon=1e-5)
+    settings = {"lora_dropout": 0.0, "adam_epsilon": 1e-5, "equal_answers": equal}
+    large = run(tmp_path, batch_size=4, **settings)
+    small = run(tmp_path, batch_size=1, accumulate=4, **settings)
     assert small[0] == pytest.approx(large[0], rel=ROUNDING)
     assert furthest(small[1], large[1]) < ROUNDING
 
@@ -272,9 +276,18 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     assert same(result(tmp_path / "killed")[1], result(tmp_path / "whole")[1])
 
 
+def test_every_answer_counts_the_same() -> None:
+    logits = torch.zeros(2, 4, 5)
+    logits[0, 2, 1] = 2.0
+    labels = torch.tensor([[-100, -100, -100, 1], [-100, 3, 2, 4]])
+    first = -math.log(math.exp(2.0) / (math.exp(2.0) + 4.0))
+    loss = EqualAnswers(4)(SimpleNamespace(logits=logits), labels)
+    assert loss.item() == pytest.approx((first + math.log(5.0)) / 4)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_two_processes_learn_as_one(tmp_path: Path, checkpointing: bool) -> None:
+@pytest.mark.parametrize(("checkpointing", "equal"), [(False, False), (True, True)])
+def test_two_processes_learn_as_one(tmp_path: Path, checkpointing: bool, equal: bool) -> None:
     # In a step of 2 x 2 x 2 draws the processes have other numbers of answer tokens, and one may
     # have a picture where the other has none.
     settings = {
@@ -283,6 +296,7 @@ def test_two_processes_learn_as_one(tmp_path: Path, checkpointing: bool) -> None
         "lora_dropout": 0.0,  # which units are dropped depends on the process
         "adam_epsilon": 1e-5,
         "activation_checkpointing": checkpointing,
+        "equal_answers": equal,
     }
     one = in_processes(tmp_path / "one", accumulate=4, **settings)
     assert one.returncode == 0, one.stderr

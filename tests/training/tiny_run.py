@@ -118,6 +118,7 @@ def make_trainer(
     processes: int = 1,
     callbacks: Sequence[TrainerCallback] = (),
     validate: Any = None,
+    equal_answers: bool = False,
     schedule: PublishedSchedule | None = SCHEDULE,
     **settings: Any,
 ) -> EmotionTrainer:
@@ -142,6 +143,7 @@ def make_trainer(
         train_dataset=Draws(steps * batch_size * accumulate * processes),
         collator=collator(),
         schedule=schedule,
+        equal_answers=equal_answers,
         validate=validate,
         callbacks=callbacks,
     )
