@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from mini_reasons import clue_vocabulary
 from torch import Tensor, nn
 from torch.nn import functional
 from training_loop import Batch, Schedule, cross_entropy
@@ -129,8 +130,9 @@ class AudioRole:
             ema_decay=0.995,
             label_smoothing=0.05,
         )
-        encoder = MelAudioEncoder()
-        head = nn.Sequential(nn.Dropout(0.4), nn.Linear(encoder.output_dim, len(LABELS)))
+        encoder = MelAudioEncoder(clues=clue_vocabulary()["audio"])
+        width = encoder.embedding_norm.num_features
+        head = nn.Sequential(nn.Dropout(0.4), nn.Linear(width, len(LABELS)))
         self.network = nn.ModuleDict({"encoder": encoder, "head": head})
         self._train_rows = _rows(data_dir, "train")
         self._dev_rows = _rows(data_dir, "dev")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mini_reasons import clue_vocabulary
 from torch import Tensor, nn
 from training_loop import Batch, Schedule, cross_entropy
 
@@ -59,8 +60,9 @@ class LocalRole:
             weight_decay=0.02,
             ema_decay=0.996,
         )
-        encoder = FaceLocalEncoder()
-        head = nn.Sequential(nn.Dropout(0.3), nn.Linear(encoder.output_dim, len(MINI)))
+        encoder = FaceLocalEncoder(clues=clue_vocabulary()["local"])
+        width = encoder.embedding_norm.num_features
+        head = nn.Sequential(nn.Dropout(0.3), nn.Linear(width, len(MINI)))
         self.network = nn.ModuleDict({"encoder": encoder, "head": head})
         self._train, self._weights = aligned_sets(data_dir, cache_dir, "train", tuple(SETS))
         self._dev = {name: aligned_sets(data_dir, cache_dir, "dev", (name,))[0] for name in SETS}

@@ -1,0 +1,224 @@
+"""Items -> training examples: faces, voices and words that share a label, or one alone.
+
+Knows: which modalities an example has, how labels are drawn, how features are blurred, what the
+reason says. Does not know: encoders, files. Face, voice and words of one example come from
+different people and data sets and share only the label, because no set here has all three; about
+half of the examples have one modality, and in some one modality speaks for another label.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from mini_corpus import vary_spelling
+from mini_reasons import compose_reason
+
+from emotion_llama.labels import MINI
+from emotion_llama.merr.records import ClueKind
+from emotion_llama.merr.rules import RuleTable
+from emotion_llama.merr.words import word_clues
+from emotion_llama.records import Features
+
+from .items import Item
+
+KINDS: tuple[ClueKind, ...] = ("facial", "voice", "words")
+LABEL_WEIGHTS = {label: 1.0 for label in MINI.labels} | {"contempt": 0.3, "disgust": 0.7}
+"""How often each label is drawn where several kinds share it: few items carry the last two."""
+FREQUENCY_POWER: Mapping[ClueKind, float] = {"facial": 0.75, "voice": 0.0, "words": 0.85}
+"""How the share of a label goes with its frequency in examples of one kind. People's pictures and
+lines are mostly neutral or happy, and a guess should be too; the recordings are acted evenly."""
+CONTRADICTION = 0.1
+"""Share of examples with several modalities in which one of them belongs to another label."""
+MISREAD: Mapping[ClueKind, float] = {"facial": 0.0, "voice": 0.2, "words": 0.0}
+"""Share of examples in which the item of a kind belongs to another label, whatever else is there.
+
+The audio encoder has learned the training people by heart; without this the model would trust
+voices too much. Faces carry the spread of their annotators' votes instead.
+"""
+SPOKEN = 0.4
+"""Share of utterances that are drawn from MELD alone, whose lines are spoken, not written."""
+PICTURE_NOISE = 0.4
+"""Noise of the features of pictures, relative to that of voices."""
+FACE_FREE_KEY_FRAME = 0.15
+"""Share of examples without a face that get a photograph without a face as key frame."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How examples of one stage are drawn."""
+
+    subsets: Mapping[tuple[ClueKind, ...], float]
+    """how often each set of modalities is drawn"""
+    noise: float
+    """largest deviation of the noise on voices, in deviations of each dimension"""
+
+
+RECOGNITION = Recipe(
+    {
+        ("facial",): 0.22,
+        ("voice",): 0.22,
+        ("words",): 0.18,
+        ("facial", "voice"): 0.18,
+        ("facial", "words"): 0.06,
+        ("voice", "words"): 0.05,
+        ("facial", "voice", "words"): 0.09,
+    },
+    noise=1.5,
+)
+"""Stage 1: labels, and reasons beside them."""
+
+EXPLANATION = Recipe(
+    {
+        ("facial",): 0.18,
+        ("voice",): 0.18,
+        ("words",): 0.12,
+        ("facial", "voice"): 0.22,
+        ("facial", "words"): 0.10,
+        ("voice", "words"): 0.08,
+        ("facial", "voice", "words"): 0.12,
+    },
+    noise=1.5,
+)
+"""Stage 2: mostly reasons, more of them about several modalities."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One made-up clip: features, words, label and reason."""
+
+    features: Features
+    text: str | None
+    label: str
+    caption: str
+    sources: tuple[str, ...]
+    person: str | None
+
+
+class ExamplePool:
+    """Items by kind and label, from which examples are drawn.
+
+    Args:
+        items: of each kind
+        scenes: key frames without a face
+        num_clues: places at the end of a role's feature that hold clues
+        rules: what reasons are weighed by
+    """
+
+    def __init__(
+        self,
+        items: Mapping[ClueKind, Sequence[Item]],
+        scenes: Sequence[Features],
+        num_clues: Mapping[str, int],
+        rules: RuleTable,
+    ) -> None:
+        self._by_label: dict[ClueKind, dict[str, list[Item]]] = {}
+        for kind in KINDS:
+            self._by_label[kind] = {}
+            for item in items[kind]:
+                self._by_label[kind].setdefault(item.label, []).append(item)
+        self._scenes = scenes
+        self._num_clues = num_clues
+        self._rules = rules
+        self._deviations = _deviations([*items["facial"][::10], *items["voice"][::10]])
+
+    def draw(self, recipe: Recipe, rng: random.Random) -> Example:
+        """Draw one example."""
+        kinds = rng.choices(list(recipe.subsets), list(recipe.subsets.values()))[0]
+        label = self._draw_label(kinds, rng)
+        odd_one = rng.choice(kinds) if len(kinds) > 1 and rng.random() < CONTRADICTION else None
+        chosen = {}
+        for kind in kinds:
+            is_wrong = kind == odd_one or rng.random() < MISREAD[kind]
+            chosen[kind] = self._item(
+                kind, self._other(kind, label, rng) if is_wrong else label, rng
+            )
+        if kinds == ("facial",):  # the annotators' votes, as often as they were cast
+            label = rng.choices(MINI.labels, chosen["facial"].votes)[0]
+        text = chosen["words"].text if "words" in chosen else None
+        if text:
+            text = vary_spelling(text, rng)
+            clues = word_clues(text, "en", str(rng.random()))
+            chosen["words"] = replace(chosen["words"], text=text, clues=clues)
+        told = [clue for item in chosen.values() for clue in item.clues]
+        return Example(
+            features=self._features(chosen, recipe.noise, rng),
+            text=text,
+            label=label,
+            caption=compose_reason(told, kinds, label, self._rules),
+            sources=tuple(chosen[kind].source for kind in kinds),
+            person=chosen["voice"].person if "voice" in chosen else None,
+        )
+
+    def _draw_label(self, kinds: Sequence[ClueKind], rng: random.Random) -> str:
+        """Draw a label that every kind has: evenly, or of one kind by its frequency."""
+        labels = [
+            label for label in MINI.labels if all(label in self._by_label[kind] for kind in kinds)
+        ]
+        weights = [LABEL_WEIGHTS[label] for label in labels]
+        if len(kinds) == 1:
+            sizes = [len(self._by_label[kinds[0]][label]) for label in labels]
+            weights = [size ** FREQUENCY_POWER[kinds[0]] for size in sizes]
+        return rng.choices(labels, weights)[0]
+
+    def _other(self, kind: ClueKind, label: str, rng: random.Random) -> str:
+        return rng.choice([other for other in self._by_label[kind] if other != label])
+
+    def _item(self, kind: ClueKind, label: str, rng: random.Random) -> Item:
+        pool = self._by_label[kind][label]
+        if kind == "words" and rng.random() < SPOKEN:
+            pool = [item for item in pool if item.source == "meld"] or pool
+        if kind == "voice":  # each set as often as the others, whatever its size
+            source = rng.choice(sorted({item.source for item in pool}))
+            pool = [item for item in pool if item.source == source]
+        return rng.choice(pool)
+
+    def _features(
+        self, chosen: Mapping[ClueKind, Item], noise: float, rng: random.Random
+    ) -> Features:
+        """Put the features of the chosen items together, some left out, all blurred."""
+        values: dict[str, torch.Tensor | None] = {}
+        if "facial" in chosen:
+            face = chosen["facial"].features
+            values |= {"local": face.local, "temporal": face.temporal}
+            values |= {"patches": face.patches, "class_token": face.class_token}
+            if rng.random() < 0.12:  # a face track without its key frame
+                values["patches"] = values["class_token"] = None
+        elif self._scenes and rng.random() < FACE_FREE_KEY_FRAME and "voice" in chosen:
+            scene = rng.choice(self._scenes)
+            values |= {"patches": scene.patches, "class_token": scene.class_token}
+        if "voice" in chosen:
+            values["audio"] = chosen["voice"].features.audio
+        blurred: dict[str, Any] = {
+            name: self._blur(name, value, noise, rng)
+            for name, value in values.items()
+            if value is not None
+        }
+        return Features(**blurred)
+
+    def _blur(
+        self, name: str, value: torch.Tensor, most: float, rng: random.Random
+    ) -> torch.Tensor:
+        """Add noise and drop dimensions, but for clues: training people lie further apart."""
+        generator = torch.Generator().manual_seed(rng.getrandbits(40))
+        noise = torch.randn(value.shape, generator=generator) * self._deviations[name]
+        strength = most if name == "audio" else most * PICTURE_NOISE
+        blurred = value.float() + noise * rng.uniform(0.0, strength)
+        kept = torch.rand(value.shape[-1], generator=generator) >= rng.uniform(0.0, 0.2)
+        blurred = blurred * kept
+        count = self._num_clues.get(name, 0)
+        if count:
+            blurred[..., -count:] = value[..., -count:].float()
+        return blurred.half()
+
+
+def _deviations(items: Sequence[Item]) -> dict[str, torch.Tensor]:
+    """Give the deviation of each dimension of each feature, [e]."""
+    found = {}
+    for name in (field.name for field in fields(Features)):
+        values = [getattr(item.features, name) for item in items]
+        present = [v.float() for v in values if isinstance(v, torch.Tensor)]
+        if present:
+            found[name] = torch.stack(present).flatten(0, -2).std(dim=0)
+    return found
