@@ -4,6 +4,7 @@ Knows: feature widths, LoRA sizes, lengths, task tag, offered labels. Does not k
 (training, media, data), which live in ``emotion_llama/config.py``.
 """
 
+from dataclasses import field
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -60,6 +61,9 @@ class EmotionLlamaConfig(PreTrainedConfig):
     """whether a reason may name no other label than the decided one (`write_answers`)"""
     labels: tuple[str, ...] | list[str] = MERR.labels
     label_temperature: float | int = 1.0
+    evidence_temperatures: dict[str, float] = field(default_factory=dict)
+    """temperature of answers that rest on ``face``, ``voice`` or ``words`` alone; all others, and
+    those without an entry, have ``label_temperature``"""
     unsure_below: float | int = 0.5
 
     max_answer_tokens: int = 1024

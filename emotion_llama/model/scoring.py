@@ -12,7 +12,7 @@ from transformers import LogitsProcessor
 
 from emotion_llama.model.emotion_llama import EmotionLlama
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
-from emotion_llama.records import Features
+from emotion_llama.records import Features, Sample
 
 LABEL_TOKENS = 16
 """Longest written answer to the emotion task; a label and the end of sequence fit well."""
@@ -27,7 +27,8 @@ def label_probabilities(
 ) -> torch.Tensor:
     """Give the probability of each label as the answer to each sample, on the CPU, [b x a].
 
-    Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature.
+    Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature for
+    what the answer rests on.
 
     Args:
         model: in evaluation mode
@@ -41,8 +42,21 @@ def label_probabilities(
     """
     ids = [processor.encode_answer(label) for label in labels]
     scores = model.score_answers(ids, **model_inputs(model, processor, samples, features))
-    probabilities: torch.Tensor = (scores / model.config.label_temperature).softmax(-1)
+    usual, own = model.config.label_temperature, model.config.evidence_temperatures
+    rests = (evidence_of(s, f) for s, f in zip(samples, features, strict=True))
+    temperatures = torch.tensor([[own.get(name, usual)] for name in rests]).to(scores)
+    probabilities: torch.Tensor = (scores / temperatures).softmax(-1)
     return probabilities.cpu()
+
+
+def evidence_of(sample: Prompted, features: Features) -> str:
+    """Say what an answer rests on: ``face``, ``voice``, ``words``, or several joined by ``+``."""
+    there = {
+        "face": features.local is not None or features.temporal is not None,
+        "voice": features.audio is not None,
+        "words": isinstance(sample, Sample) and bool(sample.transcript),
+    }
+    return "+".join(name for name, is_there in there.items() if is_there)
 
 
 def write_answers(

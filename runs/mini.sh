@@ -1,0 +1,54 @@
+#!/bin/bash
+# From the data to the weights of the mini preset: runs/mini.sh --data DIR [--out DIR]
+#
+# Every stage goes on where it stopped and is passed over once it is done. Two CPU cores are enough. The preset is
+# written to OUT/preset; to package it, copy that folder over emotion_llama/presets/mini.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+data="${EMOTION_LLAMA_DATA:-}"
+out=runs/mini
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --data) data="$2"; shift 2 ;;
+        --out) out="$2"; shift 2 ;;
+        *) echo "usage: runs/mini.sh --data DIR [--out DIR]; found $1" >&2; exit 2 ;;
+    esac
+done
+if [ -z "$data" ]; then
+    echo "found no data folder; give --data DIR or set EMOTION_LLAMA_DATA (docs/data.md says what it holds)" >&2
+    exit 2
+fi
+python="${PYTHON:-.venv/bin/python}"
+mkdir -p "$out"
+
+stage() { # NAME COMMAND...: run once, with its time
+    local name="$1" started=$SECONDS
+    shift
+    if [ -e "$out/.$name.done" ]; then
+        echo "$name: done before"
+        return
+    fi
+    echo "$name: $*"
+    "$@"
+    touch "$out/.$name.done"
+    echo "$name: $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
+}
+
+train() { # CONFIG: the same recipe, on the folders of this run
+    local text="$out/$(basename "$1")"
+    sed "s#runs/mini/#$out/#g; s#^encoders: .*#encoders: $out/encoders#" "$1" > "$text"
+    "$python" -m emotion_llama train "$text"
+}
+
+encoders=("$python" tools/train_mini_encoders.py --data "$data" --out "$out/encoders" --resume)
+stage audio "${encoders[@]}" --only audio
+stage local "${encoders[@]}" --only local
+stage temporal "${encoders[@]}" --only temporal
+stage global "${encoders[@]}" --only global
+stage language_model "$python" tools/train_mini_language_model.py --data "$data" --out "$out/language_model"
+stage data "$python" tools/make_mini_data.py --data "$data" --encoders "$out/encoders" --out "$out/data"
+stage stage1 train configs/mini_stage1.yaml
+stage stage2 train configs/mini_stage2.yaml
+stage preset "$python" tools/finish_mini.py --model "$out/stage2/model" --data "$out/data" --out "$out/preset"
+echo "the preset is in $out/preset; try it: emotion-llama predict CLIP --preset $out/preset"
