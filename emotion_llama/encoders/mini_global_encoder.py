@@ -30,7 +30,7 @@ class SceneGlobalEncoder(nn.Module, PyTorchModelHubMixin):
     image_size = 96
     num_patches = 16
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 96), patch_dim: int = 128) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 64, 96), patch_dim: int = 128) -> None:
         super().__init__()
         if len(widths) != 3:
             msg = f"widths has {len(widths)} entries; give three: first convolution and two blocks"

@@ -13,10 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from emotion_llama.encoders import FaceLocalEncoder
+from emotion_llama.face.alignment import EYE_HEIGHT
+from emotion_llama.face.points import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import training_loop
-from mini_encoders import face_data, global_role, local_role, temporal_role
+from mini_encoders import aligned_faces, face_data, global_role, local_role, temporal_role
+
+PORTRAITS = Path(__file__).parents[1] / "face" / "portraits"
 
 
 class FakeRole:
@@ -110,12 +114,57 @@ def test_faces_come_from_the_asked_split_with_lone_and_unknown_votes_dropped(
         face_data.ferplus(tmp_path, "test")
 
 
+def aligned(count: int, mouth: float = 0.75) -> aligned_faces.AlignedFaces:
+    """Bright faces with a dark lower edge, whose points are a mouth that is closed."""
+    pixels = torch.full((count, 48, 48), 200, dtype=torch.uint8)
+    pixels[:, 44:] = 50
+    points = torch.full((count, 70, 2), 0.5)
+    points[:, list(INNER_LIPS)] = torch.tensor([0.5, mouth])
+    points[:, list(OUTER_LIPS)] = torch.tensor([0.5, mouth])
+    points[:, OUTER_LIPS[0], 0], points[:, OUTER_LIPS[6], 0] = 0.35, 0.65
+    return aligned_faces.AlignedFaces(pixels, torch.full((count, 8), 0.125), points)
+
+
 def test_invented_motion_has_sixteen_changing_crops() -> None:
     generator = torch.Generator().manual_seed(0)
-    stills = torch.randint(0, 256, (3, 48, 48), generator=generator).to(torch.uint8)
-    moving = temporal_role.animate(stills, stills.flip(0), generator)
-    assert moving.shape == (3, 16, 32, 32) and torch.isfinite(moving).all()
-    assert ((moving[:, 1:] - moving[:, :-1]).abs().mean(dim=(2, 3)) > 0.1).all()
+    faces = aligned(6)
+    faces.pixels.copy_(torch.randint(0, 256, (6, 48, 48), generator=generator))
+    neutral = torch.full((6, 48, 48), 128, dtype=torch.uint8)
+    crops = temporal_role.animate(faces, neutral, generator)
+    assert crops.shape == (6, 16, 32, 32)
+    assert (crops.std(dim=1).mean(dim=(1, 2)) > 0.5).all()
+    assert temporal_role.animate(faces, neutral, generator, 48).shape == (6, 16, 48, 48)
+
+
+def test_an_opened_mouth_is_dark_inside_and_nothing_above_it_moves() -> None:
+    faces = aligned(2)
+    gap = torch.tensor([0.0, 0.1])
+    opened = aligned_faces.open_mouths(faces.pixels, faces.points, gap, torch.full((2,), 0.2))
+    torch.testing.assert_close(opened[0], faces.pixels[0].float())
+    assert opened[1, 38, 24] < 60 < opened[0, 38, 24]
+    torch.testing.assert_close(opened[1, :35], faces.pixels[1, :35].float())
+
+
+def test_only_closed_mouths_with_points_are_opened() -> None:
+    faces = aligned(3)
+    faces.points[1] = aligned_faces.UNKNOWN
+    faces.points[2, INNER_LIPS[6], 1] = 0.9  # open already
+    generator = torch.Generator().manual_seed(0)
+    opening, _, talks = aligned_faces.talking(faces, torch.ones(3), 0.1, generator)
+    assert talks.tolist() == [True, False, False]
+    assert opening[0] > 0 and opening[1:].tolist() == [0.0, 0.0]
+
+
+def test_aligned_faces_are_found_once(tmp_path: Path) -> None:
+    portrait = Image.open(PORTRAITS / "collins.jpg").convert("L").resize((48, 48))
+    pixels = torch.from_numpy(np.array(portrait))[None]
+    faces = face_data.Faces(pixels, torch.full((1, 8), 0.125))
+    first = aligned_faces.align(faces, 48, tmp_path / "one.pt")
+    again = aligned_faces.align(faces, 48, tmp_path / "one.pt")
+    assert bool(first.has_points.all())
+    assert torch.equal(first.pixels, again.pixels)
+    eyes = first.points[0, list((*RIGHT_EYE, *LEFT_EYE))].mean(dim=0)
+    torch.testing.assert_close(eyes, torch.tensor([0.5, EYE_HEIGHT]), atol=0.02, rtol=0)
 
 
 def test_pictures_without_a_face_show_only_the_scene() -> None:

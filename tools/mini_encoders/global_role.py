@@ -132,7 +132,7 @@ def compose(
 
 
 def start_from_local(encoder: SceneGlobalEncoder, local: Mapping[str, Tensor]) -> None:
-    """Copy the trained local encoder's first convolution and two blocks.
+    """Copy the trained local encoder's first convolution and block.
 
     Both read faces at the same scale there: 96 px at stride 2, 48 px at stride 1. Three passes over
     the faces are too few to learn expressions and places from nothing.
@@ -146,7 +146,7 @@ def start_from_local(encoder: SceneGlobalEncoder, local: Mapping[str, Tensor]) -
         place, rest = key.split(".", 1)
         if int(place) < 3:
             source = local[f"stem.{key}"]
-        elif int(place) < 5:
+        elif int(place) < 4:
             source = local[f"blocks.{int(place) - 3}.{rest}"]
         else:
             continue
@@ -163,7 +163,7 @@ class GlobalRole:
 
     def __init__(self, data_dir: Path, cache_dir: Path) -> None:
         self.schedule = Schedule(
-            epochs=6,
+            epochs=5,
             steps_per_epoch=150,
             batch_size=96,
             peak_learning_rate=1.5e-3,

@@ -156,7 +156,7 @@ class TemporalRole:
 
     def __init__(self, data_dir: Path, cache_dir: Path) -> None:
         self.schedule = Schedule(
-            epochs=6,
+            epochs=5,
             steps_per_epoch=160,
             batch_size=64,
             peak_learning_rate=2e-3,
