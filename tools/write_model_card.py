@@ -9,70 +9,28 @@ the tables stand between two marks and are replaced; a test compares them with `
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from preset_measures import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESET = ROOT / "emotion_llama" / "presets" / "mini"
 MARKS = ("<!-- figures -->", "<!-- end of figures -->")
 
-
-def figure_table(figures: Sequence[Mapping[str, Any]]) -> str:
-    """Render one row for each data set; chance is one over the number of labels."""
-    lines = [
-        "| data | n | people | labels | UAR [95 %] | chance | accuracy [95 %] | weighted F1 "
-        "| interval over |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in figures:
-        people = "unknown" if row["groups"] == row["n"] else str(row["groups"])
-        low, high = row["uar_95"]
-        low_accuracy, high_accuracy = row["accuracy_95"]
-        lines.append(
-            f"| {row['name']} | {row['n']} | {people} | {row['labels']} "
-            f"| {row['uar']:.3f} [{low:.3f}, {high:.3f}] | {1 / row['labels']:.3f} "
-            f"| {row['accuracy']:.3f} [{low_accuracy:.3f}, {high_accuracy:.3f}] "
-            f"| {row['weighted_f1']:.3f} | {row['resampled']} |"
-        )
-    return "\n".join(lines)
-
-
-def recall_table(figures: Sequence[Mapping[str, Any]]) -> str:
-    """Render the recall of each label."""
-    labels = list(dict.fromkeys(label for row in figures for label in row["recalls"]))
-    lines = [
-        "| data | " + " | ".join(labels) + " |",
-        "| --- |" + " --- |" * len(labels),
-    ]
-    for row in figures:
-        cells = [f"{row['recalls'][x]:.2f}" if x in row["recalls"] else "" for x in labels]
-        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def effect_table(effects: Mapping[str, Mapping[str, float]]) -> str:
-    """Render what leaving out or swapping a modality changes."""
-    lines = [
-        "| change | clips | probabilities change | label changes | mean total variation |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, effect in effects.items():
-        lines.append(
-            f"| {name} | {effect['clips']} | {effect['clips with any change']:.0%} "
-            f"| {effect['labels changed']:.0%} | {effect['mean total variation']:.3f} |"
-        )
-    return "\n".join(lines)
+Part = Mapping[str, Any]
 
 
 def readme_block(figures: Mapping[str, Any]) -> str:
     """Render what the README shows."""
-    clips = figures["dev"]["figures"][-1]
+    dev = figures["dev"]
+    clips = dev["clips"][0] if dev.get("clips") else dev["figures"][-1]
     low, high = clips["uar_95"]
     return (
         "People in the test splits of the training sets, and URDU, which trains nothing; looked "
         "at once (`tools/measure_mini.py`, scored label over the closed label set of each):\n\n"
-        + figure_table(figures["test"]["figures"])
+        + tables.figure_table(figures["test"]["figures"])
         + f"\n\nOn {clips['n']} development clips with face and voice of {clips['groups']} people "
         f"it reaches a UAR of {clips['uar']:.3f} [{low:.3f}, {high:.3f}] over {clips['labels']} "
         "labels."
@@ -80,20 +38,51 @@ def readme_block(figures: Mapping[str, Any]) -> str:
 
 
 def card_block(figures: Mapping[str, Any]) -> str:
-    """Render what the model card shows."""
+    """Render what the model card shows; what was not measured is left out with its heading."""
     test, dev = figures["test"], figures["dev"]
-    return "\n\n".join(
-        [
-            "### Test splits, looked at once",
-            figure_table(test["figures"]),
-            recall_table(test["figures"]),
-            "### Development splits and clips, looked at while choosing",
-            figure_table(dev["figures"]),
-            recall_table(dev["figures"]),
-            "### What each modality changes (72 clips with face and voice)",
-            effect_table(dev["modality effects"]),
-        ]
-    )
+    sections = {
+        "### Test splits, looked at once": _labels(test),
+        "### Development splits and clips, looked at while choosing": _labels(dev),
+        "### Baselines, fitted on the training splits (test)": _baselines(test),
+        "### Baselines, fitted on the training splits (development)": _baselines(dev),
+        "### Calibration (test)": [tables.calibration_table(test.get("calibration", []))],
+        "### Calibration (development)": [tables.calibration_table(dev.get("calibration", []))],
+        "### What it writes (test)": _language(test),
+        "### What it writes (development)": _language(dev),
+        "### What each modality changes (72 clips with face and voice)": _effects(dev),
+        "### Speed and size": [tables.speed_sentence(dev["speed"])] if "speed" in dev else [],
+    }
+    blocks = [
+        block
+        for heading, texts in sections.items()
+        if any(texts)
+        for block in (heading, *filter(None, texts))
+    ]
+    return "\n\n".join(blocks)
+
+
+def _labels(part: Part) -> list[str]:
+    clips = part.get("clips", [])
+    rows = [*part["figures"], *clips]
+    return [tables.figure_table(rows), tables.recall_table(rows), tables.clip_table(clips)]
+
+
+def _baselines(part: Part) -> list[str]:
+    return [tables.baseline_table(part.get("baselines", []), part["figures"])]
+
+
+def _language(part: Part) -> list[str]:
+    language = part.get("language", [])
+    return [
+        tables.language_table(language),
+        tables.faithfulness_table(language),
+        tables.following_table(part.get("following", {})),
+    ]
+
+
+def _effects(part: Part) -> list[str]:
+    effects = part.get("modality effects", {})
+    return [tables.effect_table(effects), tables.sound_sentence(effects)]
 
 
 def between_marks(text: str, block: str) -> str:
@@ -109,6 +98,18 @@ def between_marks(text: str, block: str) -> str:
     return pattern.sub(lambda _: f"{MARKS[0]}\n{block}\n{MARKS[1]}", text)
 
 
+def without_examples(part: Part) -> dict[str, Any]:
+    """Leave out written reasons and what they were read from: they quote data sets."""
+    return {name: _without_examples(value) for name, value in part.items()}
+
+
+def _without_examples(value: Any) -> Any:
+    quoting = ("examples", "untrue", "commonest_frames")
+    if isinstance(value, Mapping):
+        return {k: _without_examples(v) for k, v in value.items() if k not in quoting}
+    return [_without_examples(one) for one in value] if isinstance(value, list) else value
+
+
 def main() -> None:
     """Store the figures and write both pages."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -116,7 +117,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True)
     arguments = parser.parse_args()
     figures = {
-        name: json.loads(path.read_text(encoding="utf-8"))
+        name: without_examples(json.loads(path.read_text(encoding="utf-8")))
         for name, path in (("dev", arguments.dev), ("test", arguments.test))
     }
     text = json.dumps(figures, indent=1) + "\n"
