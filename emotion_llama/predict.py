@@ -50,10 +50,12 @@ _FACE_WORDS = re.compile(
     re.IGNORECASE,
 )
 _VOICE_WORDS = re.compile(
-    r"\b(?:voices?|vocal\w*|tones?|intonation|pitch\w*|loud\w*|speak\w*|spoke|shout\w*|whisper\w*)\b",
+    r"\b(?:voices?|vocal\w*|tones?|intonation|pitch\w*|loud\w*|spoke|shout\w*|whisper\w*|"
+    r"speak\w*\b(?! (?:for|against)\b))\b",
     re.IGNORECASE,
 )
-"""Words of a reason that speak of a face or a voice. ``sounds`` is none: words sound happy too."""
+"""Words of a reason that speak of a face or a voice. ``sounds`` is none: words sound happy too;
+nor is what speaks for or against a label."""
 
 
 @dataclass(frozen=True)

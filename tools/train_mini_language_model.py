@@ -46,10 +46,14 @@ CONTEXT = 256
 BATCH = 16
 PEAK_LEARNING_RATE = 3e-3
 WARMUP_STEPS = 50
-ANSWER_ROWS, REASON_ROWS = 128, 8
+SHORT_ROWS, FULL_ROWS, REASON_ROWS = 96, 14, 7
+"""Utterances with only the ends of a prompt, with a whole prompt, and with a reason: rows of a
+length stand in one batch."""
+MOST_WORDS = 25
+"""Longer utterances are read, not answered: one of them makes a whole batch long."""
 ANSWER_PEAK_LEARNING_RATE = 2e-3
 REASON_WEIGHT = 0.3
-REVIEW_ROWS, REVIEW_WEIGHT = 3, 0.3
+REVIEW_ROWS, REVIEW_WEIGHT = 2, 0.3
 """Reading goes on beside answering: without it the model forgets how to write anything else."""
 SHORT_QUESTIONS = (
     "Which emotion is it?",
@@ -277,6 +281,8 @@ def train(
         first = state["step"]
         print(f"resumed at step {first}", flush=True)
     model.train()
+    # on a CPU the plain attention is faster than the fused one for short padded rows
+    model.set_attn_implementation("eager")
     started, running = time.monotonic(), 0.0
     for step in range(first, steps):
         for group in optimizer.param_groups:
@@ -341,27 +347,32 @@ def answering_loss(
     Reading spreads its loss over all tokens, so that labels are hardly learned from it. A third of
     the utterances of a step come from MELD, whose spoken lines are like the transcripts of use.
     """
-    meld = [u for u in utterances if u.source == "meld"]
-    others = [u for u in utterances if u.source != "meld"]
+    short = [u for u in utterances if len(u.text.split()) <= MOST_WORDS]
+    meld = [u for u in short if u.source == "meld"]
+    others = [u for u in short if u.source != "meld"]
+
+    def drawn(count: int, rng: random.Random) -> list[Utterance]:
+        third = count // 3
+        return balanced(meld, third, rng) + balanced(others, count - third, rng)
 
     def loss_of(step: int) -> torch.Tensor:
         rng = random.Random(step)
-        chosen = balanced(meld, ANSWER_ROWS // 3, rng)
-        chosen += balanced(others, ANSWER_ROWS - len(chosen), rng)
-        asked = [
-            short_form(u, rng) if rng.random() < 0.7 else emotion_document(u, rng) for u in chosen
-        ]
-        explained = [reason_document(u, rng) for u in balanced(utterances, REASON_ROWS, rng)]
-        losses = [
-            _answer_loss(model, tokenizer, asked, FORGOTTEN, rng),
-            _answer_loss(model, tokenizer, explained, 0.0, rng),
-        ]
+        briefly = [short_form(u, rng) for u in drawn(SHORT_ROWS, rng)]
+        asked = [emotion_document(u, rng) for u in drawn(FULL_ROWS, rng)]
+        explained = [reason_document(u, rng) for u in drawn(REASON_ROWS, rng)]
+        brief_loss, full_loss, reason_loss = (
+            _answer_loss(model, tokenizer, rows, forgotten, rng)
+            for rows, forgotten in ((briefly, FORGOTTEN), (asked, FORGOTTEN), (explained, 0.0))
+        )
+        labels = SHORT_ROWS * brief_loss + FULL_ROWS * full_loss
         start = step * REVIEW_ROWS * CONTEXT % (len(stream) - REVIEW_ROWS * CONTEXT)
         window = stream[start : start + REVIEW_ROWS * CONTEXT].astype(np.int64)
         ids = torch.from_numpy(window).view(REVIEW_ROWS, CONTEXT)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             review: torch.Tensor = model(input_ids=ids, labels=ids).loss
-        return losses[0] + REASON_WEIGHT * losses[1] + REVIEW_WEIGHT * review
+        return (
+            labels / (SHORT_ROWS + FULL_ROWS) + REASON_WEIGHT * reason_loss + REVIEW_WEIGHT * review
+        )
 
     return loss_of
 

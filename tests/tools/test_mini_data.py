@@ -53,7 +53,8 @@ def pool() -> object:
 @pytest.mark.parametrize("recipe", [examples.RECOGNITION, examples.EXPLANATION])
 def test_an_example_has_what_its_reason_speaks_of(recipe: object) -> None:
     drawn = [pool().draw(recipe, random.Random(seed)) for seed in range(200)]
-    for one in drawn:
+    assert 0.2 < sum(one.caption is None for one in drawn) / len(drawn) < 0.4
+    for one in (one for one in drawn if one.caption is not None):
         assert ("brows" in one.caption) == (one.features.local is not None)
         assert ("pitch" in one.caption) == (one.features.audio is not None)
         assert ("word" in one.caption) == (one.text is not None)
@@ -63,14 +64,15 @@ def test_an_example_has_what_its_reason_speaks_of(recipe: object) -> None:
     assert len(kinds) == 7
 
 
-def test_clues_are_never_blurred() -> None:
+def test_clues_are_kept_as_they_are_or_hidden() -> None:
     source = pool()
     for seed in range(50):
-        features = source.draw(examples.RECOGNITION, random.Random(seed)).features
-        if features.local is not None:
-            assert features.local[-2:].tolist() == [1.0, 0.0]
-        if features.audio is not None:
-            assert features.audio[-1].item() == 1.0
+        one = source.draw(examples.RECOGNITION, random.Random(seed))
+        shown = float(one.caption is not None)
+        if one.features.local is not None:
+            assert one.features.local[-2:].tolist() == [shown, 0.0]
+        if one.features.audio is not None:
+            assert one.features.audio[-1].item() == shown
 
 
 def test_a_face_alone_has_the_label_of_one_of_its_voters() -> None:
@@ -92,5 +94,6 @@ def test_tables_and_store_are_what_training_reads(tmp_path: Path) -> None:
     stored = FeatureStore(tmp_path / "features")
     for line in lines:
         features = stored.clip(line["clip_id"])
-        assert ("pitch" in line["caption"]) == (features.audio is not None)
+        if line["caption"] is not None:
+            assert ("pitch" in line["caption"]) == (features.audio is not None)
         assert features.audio is not None or "no audio feature" in features.missing["audio"]

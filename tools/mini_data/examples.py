@@ -37,6 +37,10 @@ MISREAD: Mapping[ClueKind, float] = {"facial": 0.0, "voice": 0.2, "words": 0.0}
 The audio encoder has learned the training people by heart; without this the model would trust
 voices too much. Faces carry the spread of their annotators' votes instead.
 """
+WITHOUT_CLUES = 0.3
+"""Share of examples whose clues are hidden and that have no reason: clues of a still, held against
+many people, say more of its label than those of a talking face, and a label must not rest on them
+alone."""
 SPOKEN = 0.4
 """Share of utterances that are drawn from MELD alone, whose lines are spoken, not written."""
 PICTURE_NOISE = 0.4
@@ -91,7 +95,7 @@ class Example:
     features: Features
     text: str | None
     label: str
-    caption: str
+    caption: str | None
     sources: tuple[str, ...]
     person: str | None
 
@@ -141,12 +145,13 @@ class ExamplePool:
             text = vary_spelling(text, rng)
             clues = word_clues(text, "en", str(rng.random()))
             chosen["words"] = replace(chosen["words"], text=text, clues=clues)
+        with_clues = rng.random() >= WITHOUT_CLUES
         told = [clue for item in chosen.values() for clue in item.clues]
         return Example(
-            features=self._features(chosen, recipe.noise, rng),
+            features=self._features(chosen, recipe.noise, with_clues, rng),
             text=text,
             label=label,
-            caption=compose_reason(told, kinds, label, self._rules),
+            caption=compose_reason(told, kinds, label, self._rules) if with_clues else None,
             sources=tuple(chosen[kind].source for kind in kinds),
             person=chosen["voice"].person if "voice" in chosen else None,
         )
@@ -175,7 +180,7 @@ class ExamplePool:
         return rng.choice(pool)
 
     def _features(
-        self, chosen: Mapping[ClueKind, Item], noise: float, rng: random.Random
+        self, chosen: Mapping[ClueKind, Item], noise: float, with_clues: bool, rng: random.Random
     ) -> Features:
         """Put the features of the chosen items together, some left out, all blurred."""
         values: dict[str, torch.Tensor | None] = {}
@@ -191,16 +196,19 @@ class ExamplePool:
         if "voice" in chosen:
             values["audio"] = chosen["voice"].features.audio
         blurred: dict[str, Any] = {
-            name: self._blur(name, value, noise, rng)
+            name: self._blur(name, value, noise, with_clues, rng)
             for name, value in values.items()
             if value is not None
         }
         return Features(**blurred)
 
     def _blur(
-        self, name: str, value: torch.Tensor, most: float, rng: random.Random
+        self, name: str, value: torch.Tensor, most: float, with_clues: bool, rng: random.Random
     ) -> torch.Tensor:
-        """Add noise and drop dimensions, but for clues: training people lie further apart."""
+        """Add noise and drop dimensions, but for clues: training people lie further apart.
+
+        Clues are kept as they are, or all hidden.
+        """
         generator = torch.Generator().manual_seed(rng.getrandbits(40))
         noise = torch.randn(value.shape, generator=generator) * self._deviations[name]
         strength = most if name == "audio" else most * PICTURE_NOISE
@@ -209,7 +217,7 @@ class ExamplePool:
         blurred = blurred * kept
         count = self._num_clues.get(name, 0)
         if count:
-            blurred[..., -count:] = value[..., -count:].float()
+            blurred[..., -count:] = value[..., -count:].float() * with_clues
         return blurred.half()
 
 
