@@ -25,8 +25,10 @@ def measure(bench: Bench) -> list[Row]:
         "speech, all sets": [bench.answer(one) for one in bench.speech],
         "FER+, picture": [bench.answer(bench.faces)],
     }
-    temperature = getattr(bench.predictor.model.config, "label_temperature", None)
-    return [{**score(name, pool), "temperature": temperature} for name, pool in pools.items()]
+    config = bench.predictor.model.config
+    names = ("label_temperature", "evidence_temperatures")
+    temperatures = {name: getattr(config, name, None) for name in names}
+    return [{**score(name, pool), **temperatures} for name, pool in pools.items()]
 
 
 def score(name: str, pool: Sequence[Answered]) -> Row:

@@ -41,7 +41,7 @@ _VOICE_WORDS = (
     "loud quiet soft high low lively flat fast slow even ordinary usual monotonous shrill breathy"
 )
 _PLACEHOLDER = r"<[a-z]+>"
-_RUN = re.compile(rf"({_PLACEHOLDER})(?:(?:,? and|,|;| but| while|\.)? {_PLACEHOLDER})+")
+_RUN = re.compile(rf"({_PLACEHOLDER})(?:(?:,? and|,)? {_PLACEHOLDER})+")
 
 
 def is_finished(text: str) -> bool:
