@@ -318,11 +318,19 @@ class TrainConfig(BaseModel):
     max_grad_norm: float = Field(default=0.0, ge=0)
     """Largest norm of the gradient; 0 does not clip, as published."""
 
+    equal_answers: bool = False
+    """Take the mean over the tokens of each answer before that over answers, so that a label counts
+    as much as a reason; as published, where a process had one answer at a time."""
+
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number type of the matrix products; the published runs used fp16 with loss scaling."""
 
     quantize_bits: Literal[4, 8] | None = None
     """Load the frozen language model in few bits (QLoRA); needs ``bitsandbytes``."""
+
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """How the language model computes attention; on a CPU ``eager`` is the faster one for short
+    rows, and trains a small model in a fifth less time."""
 
     gradient_checkpointing: bool = False
     """Compute the language model's activations twice instead of keeping them."""
@@ -357,3 +365,20 @@ class TrainConfig(BaseModel):
 
     num_workers: int = Field(default=2, ge=0)
     """Processes that read features."""
+
+    merge: bool = False
+    """Also write ``merged`` into ``output``: the model with LoRA added to the weights it belongs
+    to, which answers faster and is a plain model; ``model`` is the one to go on training from."""
+
+    published: str | None = None
+    """Also write LoRA and projections into this file, in the published form (``.pth``)."""
+
+    @model_validator(mode="after")
+    def _quantised_weights_stay_apart(self) -> "TrainConfig":
+        if self.merge and self.quantize_bits is not None:
+            msg = (
+                f"found merge with quantize_bits {self.quantize_bits}, expected one of them, for "
+                "LoRA would be rounded away in quantised weights; train without merge"
+            )
+            raise ValueError(msg)
+        return self

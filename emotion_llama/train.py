@@ -35,6 +35,7 @@ from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.evidence import measured_evidence
 from emotion_llama.merr.record_file import RECORDS_FILE
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
+from emotion_llama.model.checkpoint import export
 from emotion_llama.model.composition import compose
 from emotion_llama.preset import find_preset, preset_media
 from emotion_llama.records import Features
@@ -60,6 +61,9 @@ logger = logging.getLogger(__name__)
 
 MODEL_DIR = "model"
 """Folder of a run with the trained model: what `Predictor` loads."""
+
+MERGED_DIR = "merged"
+"""The same model with LoRA added to the weights, where it is asked for."""
 
 ANSWERS_FILE = "answers.jsonl"
 """What the model wrote at each validation."""
@@ -89,6 +93,10 @@ class TrainReport:
     """of the last validation"""
     counts: Mapping[str, Mapping[str, int]]
     """source -> what its clips lack, or why they are left out -> how many"""
+    merged_dir: Path | None = None
+    """the model without LoRA apart, where it was asked for"""
+    published: Path | None = None
+    """the published form, where it was asked for"""
 
 
 def train(config: TrainConfig) -> TrainReport:
@@ -101,9 +109,13 @@ def train(config: TrainConfig) -> TrainReport:
 
     Raises:
         ValueError: the data cannot be used, or clips lack features
+        FileExistsError: the file of the published form is there, and not from this run
+        FileNotFoundError: it has no folder
         PresetError: there is no such start
     """
     output = Path(config.output)
+    if config.published is not None:
+        _require_place(Path(config.published), output)
     is_plain = config.encoders is not None
     start = config.start if is_plain else find_preset(config.start)
     encoders = _Encoders(
@@ -116,6 +128,7 @@ def train(config: TrainConfig) -> TrainReport:
         [example for source in validation for example in source.examples],
     )
     model, processor = _compose(config, encoders) if is_plain else _start(Path(start), config)
+    model.language_model.set_attn_implementation(config.attention)
     for source in training:
         require_offered(source.examples, processor.config.labels)
     training = _readable(config.sources, training, counts, model, processor)
@@ -320,6 +333,7 @@ def _trainer(
         train_dataset=draws,
         collator=Collator(processor),
         schedule=schedule(config),
+        equal_answers=config.equal_answers,
         validate=validator,
         callbacks=callbacks,
     )
@@ -415,6 +429,17 @@ def _annotations(path: Path) -> Path:
     return path / RECORDS_FILE if path.is_dir() else path
 
 
+def _require_place(published: Path, output: Path) -> None:
+    """Refuse before training what could not be written after it."""
+    inside = published.parent.resolve() == output.resolve()
+    if not inside and not published.parent.is_dir():
+        msg = f"published is {published}, but there is no folder {published.parent}; make it first"
+        raise FileNotFoundError(msg)
+    if published.exists() and not (output / MODEL_DIR).is_dir():
+        msg = f"published is {published}, which exists; name another file, or remove it"
+        raise FileExistsError(msg)
+
+
 def _finish(
     config: TrainConfig,
     trainer: EmotionTrainer,
@@ -430,8 +455,7 @@ def _finish(
     if trainer.is_world_process_zero():
         if best is not None:
             load_adapter(model, Path(best))
-        target = _fresh(output / MODEL_DIR)
-        write_model(model, processor, target, encoders=start if start.is_dir() else None)
+        _write_models(config, model, processor, start if start.is_dir() else None)
         rows = read_metrics(output / METRICS_FILE)
         draw_losses(rows, output / PLOT_FILE, config.metric)
         scored = [row for row in rows if any(name.startswith("eval_") for name in row)]
@@ -444,7 +468,25 @@ def _finish(
         best_step=state.best_global_step if best is not None else None,
         figures=figures,
         counts=counts,
+        merged_dir=output / MERGED_DIR if config.merge else None,
+        published=None if config.published is None else Path(config.published),
     )
+
+
+def _write_models(
+    config: TrainConfig,
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+    encoders: Path | None,
+) -> None:
+    """Write the model in every form that is asked for; merging comes last, for it changes it."""
+    output = Path(config.output)
+    write_model(model, processor, _fresh(output / MODEL_DIR), encoders=encoders)
+    if config.published is not None:
+        export(output / MODEL_DIR, config.published)
+    merged = _fresh(output / MERGED_DIR)
+    if config.merge:
+        write_model(model, processor, merged, encoders=encoders, merge=True)
 
 
 def _fresh(folder: Path) -> Path:

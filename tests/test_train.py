@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 from emotion_llama import train as train_module
 from emotion_llama.cli import app
 from emotion_llama.config import SourceConfig, TrainConfig
+from emotion_llama.model import EmotionLlama
+from emotion_llama.model.weight_files import read_pth
 from emotion_llama.predict import Predictor
+from emotion_llama.preset import find_preset
 from emotion_llama.train import TrainReport, train
 from emotion_llama.training.run_record import MetricsFile, read_metrics
 
@@ -164,6 +167,61 @@ def test_a_run_by_votes_that_was_stopped_learns_what_it_would_have(
     assert run(tmp_path / "part") == whole
     answers = Predictor.from_pretrained(tmp_path / "whole" / "model")(FROWN, with_reason=False)
     assert answers.probabilities["disgust"] > answers.probabilities["happy"] > 0.02
+
+
+def test_a_run_writes_the_model_in_every_form(table: Path, tmp_path: Path) -> None:
+    config = settings(
+        table,
+        tmp_path / "run",
+        validation=(),
+        epochs=1,
+        learning_rate=1e-2,
+        merge=True,
+        published=str(tmp_path / "published.pth"),
+    )
+    report = train(config)
+    assert report.merged_dir == tmp_path / "run" / "merged"
+    apart, merged = (
+        EmotionLlama.from_pretrained(folder).eval()
+        for folder in (report.model_dir, report.merged_dir)
+    )
+    assert not any(".lora_" in name for name, _ in merged.named_parameters())
+    lora_b = [value for name, value in apart.named_parameters() if ".lora_B" in name]
+    assert all(value.abs().max() > 1e-3 for value in lora_b), "LoRA that learned nothing is no test"
+    ids = torch.arange(5, 60).unsqueeze(0)
+    with torch.no_grad():
+        logits = apart(input_ids=ids).logits
+        assert torch.allclose(merged(input_ids=ids).logits, logits, atol=1e-4)
+        assert not torch.allclose(start_logits(ids), logits, atol=1e-1)
+    answer = Predictor.from_pretrained(report.merged_dir)(FROWN, with_reason=False)
+    assert answer.label == "disgust"
+    by_command = tmp_path / "command.pth"
+    runner = CliRunner()
+    done = runner.invoke(app, ["export", str(report.model_dir), str(by_command)])
+    assert done.exit_code == 0, done.stderr
+    ours, theirs = (read_pth(path)["model"] for path in (report.published, by_command))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def start_logits(ids: torch.Tensor) -> torch.Tensor:
+    model = EmotionLlama.from_pretrained(find_preset("mini"), dtype=torch.float32).eval()
+    logits: torch.Tensor = model(ids).logits
+    return logits
+
+
+def test_forms_that_could_not_be_written_are_refused_before_training(
+    table: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="found merge with quantize_bits 4"):
+        settings(table, tmp_path / "run", merge=True, quantize_bits=4)
+    mine = tmp_path / "mine.pth"
+    mine.write_text("mine", "utf-8")
+    with pytest.raises(FileExistsError, match="mine.pth, which exists; name another file"):
+        train(settings(table, tmp_path / "run", published=str(mine)))
+    with pytest.raises(FileNotFoundError, match="there is no folder .*gone; make it"):
+        train(settings(table, tmp_path / "run", published=str(tmp_path / "gone" / "a.pth")))
+    assert mine.read_text("utf-8") == "mine"
 
 
 INSTRUCTIONS = (

@@ -79,3 +79,7 @@ def train(
             f"model: {report.model_dir}; try it: emotion-llama predict CLIP --preset "
             f"{report.model_dir}"
         )
+        if report.merged_dir is not None:
+            say(f"merged: {report.merged_dir}")
+        if report.published is not None:
+            say(f"published form: {report.published}")
