@@ -36,6 +36,8 @@ CHUNK = 100
 """Items of one piece of work."""
 PRODUCER = "data set"
 FRAMES_PER_SECOND = 5.0
+LOCAL_STEP = 4
+"""The local encoder reads every so many crops of a made track."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ def _faces(piece: Piece, place: Place) -> list[Item]:
             Clip("item", "video", key_frame=key_frame, faces=_track(crops))
             for crops, key_frame in zip(tracks, key_frames, strict=True)
         ]
-        features += _extract(moving, clues, place)
+        features += _extract_moving(moving, clues, place)
         clues, rows = clues * 2, torch.cat([rows, rows])
     votes = faces.targets[rows]
     return [
@@ -320,6 +322,25 @@ def _extract(
     """Encode clips with their clues; features are kept in half precision."""
     stated = [replace(c, evidence=state(found)) for c, found in zip(clips, clues, strict=True)]
     return [_halved(features) for features in _extractor(place).extract_batch(stated)]
+
+
+def _extract_moving(
+    clips: Sequence[Clip], clues: Sequence[tuple[Clue, ...]], place: Place
+) -> list[Features]:
+    """Encode tracks; the local encoder, which is the slowest, sees every `LOCAL_STEP`-th crop."""
+    tracks = [clip.faces for clip in clips]
+    few = [
+        replace(clip, key_frame=None, faces=replace(t, crops=t.crops[::LOCAL_STEP]))
+        for clip, t in zip(clips, tracks, strict=True)
+        if t is not None
+    ]
+    extractor = _extractor(place)
+    stated = [replace(c, evidence=state(found)) for c, found in zip(few, clues, strict=True)]
+    local = extractor.only(("local",)).extract_batch(stated)
+    others = extractor.only(("global", "temporal")).extract_batch(clips)
+    return [
+        _halved(replace(one, local=seen.local)) for one, seen in zip(others, local, strict=True)
+    ]
 
 
 def _halved(features: Features) -> Features:
