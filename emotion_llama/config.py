@@ -332,6 +332,10 @@ class TrainConfig(BaseModel):
     """How the language model computes attention; on a CPU ``eager`` is the faster one for short
     rows, and trains a small model in a fifth less time."""
 
+    fsdp: bool = False
+    """Spread the weights over the GPUs that torchrun starts processes for (FSDP2), where the
+    language model does not fit into one; else every GPU holds all of them."""
+
     gradient_checkpointing: bool = False
     """Compute the language model's activations twice instead of keeping them."""
 
@@ -374,11 +378,16 @@ class TrainConfig(BaseModel):
     """Also write LoRA and projections into this file, in the published form (``.pth``)."""
 
     @model_validator(mode="after")
-    def _quantised_weights_stay_apart(self) -> "TrainConfig":
-        if self.merge and self.quantize_bits is not None:
-            msg = (
-                f"found merge with quantize_bits {self.quantize_bits}, expected one of them, for "
-                "LoRA would be rounded away in quantised weights; train without merge"
-            )
-            raise ValueError(msg)
+    def _quantised_weights_stay_as_they_are(self) -> "TrainConfig":
+        refused = {
+            "merge": "LoRA would be rounded away in quantised weights",
+            "fsdp": "quantised weights are not spread over GPUs",
+        }
+        for name, why in refused.items():
+            if getattr(self, name) and self.quantize_bits is not None:
+                msg = (
+                    f"found {name} with quantize_bits {self.quantize_bits}, expected one of them, "
+                    f"for {why}; train without {name}"
+                )
+                raise ValueError(msg)
         return self

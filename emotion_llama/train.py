@@ -44,6 +44,7 @@ from emotion_llama.training import (
     PublishedSchedule,
     load_adapter,
     newest_checkpoint,
+    prepare_trainable,
     write_model,
 )
 from emotion_llama.training.run_record import (
@@ -72,6 +73,10 @@ LOG_EVERY = 10
 """Steps between two lines of the log."""
 
 _PRECISION = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_FSDP = {"version": 2, "reshard_after_forward": True, "state_dict_type": "FULL_STATE_DICT"}
+"""Layers of the language model are gathered when they are computed and freed after that; the
+optimiser's state is saved in one piece, so that another number of GPUs can go on with it."""
+
 _LOGGERS: Mapping[str, Callable[[], bool]] = {
     "tensorboard": is_tensorboard_available,
     "wandb": is_wandb_available,
@@ -116,10 +121,10 @@ def train(config: TrainConfig) -> TrainReport:
     output = Path(config.output)
     if config.published is not None:
         _require_place(Path(config.published), output)
-    is_plain = config.encoders is not None
-    start = config.start if is_plain else find_preset(config.start)
     encoders = _Encoders(
-        find_preset(config.encoders, encoders_only=True) if config.encoders else Path(start)
+        find_preset(config.encoders, encoders_only=True)
+        if config.encoders
+        else Path(find_preset(config.start))
     )
     training, counts = _sources(config.sources, encoders)
     validation, _ = _sources(config.validation, encoders)
@@ -127,7 +132,7 @@ def train(config: TrainConfig) -> TrainReport:
         [example for source in training for example in source.examples],
         [example for source in validation for example in source.examples],
     )
-    model, processor = _compose(config, encoders) if is_plain else _start(Path(start), config)
+    model, processor = _load(config, encoders)
     model.language_model.set_attn_implementation(config.attention)
     for source in training:
         require_offered(source.examples, processor.config.labels)
@@ -138,7 +143,7 @@ def train(config: TrainConfig) -> TrainReport:
     if trainer.is_world_process_zero():
         write_record(output, config, _facts(config, trainer, training, counts))
     trainer.train(resume_from_checkpoint=newest_checkpoint(output))
-    return _finish(config, trainer, processor, encoders.folder, counts)
+    return _finish(config, trainer, processor, encoders, counts)
 
 
 class _Encoders:
@@ -266,6 +271,13 @@ def _fits(processor: EmotionLlamaProcessor, example: Example) -> bool:
     return True
 
 
+def _load(config: TrainConfig, encoders: _Encoders) -> tuple[EmotionLlama, EmotionLlamaProcessor]:
+    """Load what training starts from, or put it together."""
+    if config.encoders is not None:
+        return _compose(config, encoders)
+    return _start(encoders.folder, config)
+
+
 def _start(folder: Path, config: TrainConfig) -> tuple[EmotionLlama, EmotionLlamaProcessor]:
     """Load what training starts from."""
     device = choose_device(None)
@@ -388,6 +400,8 @@ def arguments(
         dataloader_num_workers=0 if encodes else config.num_workers,
         seed=config.seed,
         use_cpu=choose_device(None) == "cpu",
+        fsdp=config.fsdp or None,
+        fsdp_config=dict(_FSDP) if config.fsdp else None,
         **library,
     )
 
@@ -444,18 +458,17 @@ def _finish(
     config: TrainConfig,
     trainer: EmotionTrainer,
     processor: EmotionLlamaProcessor,
-    start: Path,
+    encoders: _Encoders,
     counts: Mapping[str, Mapping[str, int]],
 ) -> TrainReport:
     """Write the best model of the run, and draw its losses."""
     output, state = Path(config.output), trainer.state
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
     best = state.best_model_checkpoint
     figures: dict[str, float] = {}
     if trainer.is_world_process_zero():
-        if best is not None:
-            load_adapter(model, Path(best))
-        _write_models(config, model, processor, start if start.is_dir() else None)
+        model = _best_model(config, trainer, encoders)
+        folder = encoders.folder
+        _write_models(config, model, processor, folder if folder.is_dir() else None)
         rows = read_metrics(output / METRICS_FILE)
         draw_losses(rows, output / PLOT_FILE, config.metric)
         scored = [row for row in rows if any(name.startswith("eval_") for name in row)]
@@ -471,6 +484,20 @@ def _finish(
         merged_dir=output / MERGED_DIR if config.merge else None,
         published=None if config.published is None else Path(config.published),
     )
+
+
+def _best_model(config: TrainConfig, trainer: EmotionTrainer, encoders: _Encoders) -> EmotionLlama:
+    """Give the model of the best checkpoint, or the last one, with all its weights."""
+    model: EmotionLlama = trainer.accelerator.unwrap_model(trainer.model)
+    checkpoint = trainer.state.best_model_checkpoint
+    if config.fsdp:
+        # this process holds a part of each weight; the frozen ones are those of the start
+        model, _ = _load(config, encoders)
+        prepare_trainable(model)
+        checkpoint = checkpoint or f"{config.output}/checkpoint-{trainer.state.global_step}"
+    if checkpoint is not None:
+        load_adapter(model, Path(checkpoint))
+    return model
 
 
 def _write_models(

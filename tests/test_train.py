@@ -213,6 +213,8 @@ def start_logits(ids: torch.Tensor) -> torch.Tensor:
 def test_forms_that_could_not_be_written_are_refused_before_training(
     table: Path, tmp_path: Path
 ) -> None:
+    with pytest.raises(ValueError, match="found fsdp with quantize_bits 4"):
+        settings(table, tmp_path / "run", fsdp=True, quantize_bits=4)
     with pytest.raises(ValueError, match="found merge with quantize_bits 4"):
         settings(table, tmp_path / "run", merge=True, quantize_bits=4)
     mine = tmp_path / "mine.pth"

@@ -9,6 +9,7 @@ from emotion_llama.training.checkpoint import (
     newest_checkpoint,
     save_adapter,
     saved_config,
+    whole_tensors,
     write_model,
 )
 from emotion_llama.training.optimizer import is_decayed, prepare_trainable
@@ -25,5 +26,6 @@ __all__ = [
     "prepare_trainable",
     "save_adapter",
     "saved_config",
+    "whole_tensors",
     "write_model",
 ]

@@ -75,6 +75,23 @@ def save_adapter(
     model.config.to_json_file(folder / MODEL_CONFIG_FILE)
 
 
+def whole_tensors(model: EmotionLlama) -> dict[str, torch.Tensor]:
+    """Put together what learns, where its tensors are spread over processes; all have to call it.
+
+    Args:
+        model: the model, not wrapped
+
+    Returns:
+        tensors by the model's names; on the CPU where they were spread
+    """
+    return {
+        name: parameter.full_tensor().detach().cpu()
+        if isinstance(parameter, DTensor)
+        else parameter
+        for name, parameter in model.trainable_parameters().items()
+    }
+
+
 def load_adapter(model: EmotionLlama, folder: Path) -> None:
     """Put what `save_adapter` wrote into a model with the same layers.
 

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import save_fsdp_optimizer
 from torch import nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer import SCHEDULER_NAME
+from transformers.training_args import ParallelMode
 
 from emotion_llama.model import EmotionLlama
 from emotion_llama.model.processor import IGNORED_LABEL
@@ -23,6 +27,7 @@ from emotion_llama.training.checkpoint import (
     mark_complete,
     prune_checkpoints,
     save_adapter,
+    whole_tensors,
 )
 from emotion_llama.training.optimizer import is_decayed, prepare_trainable
 from emotion_llama.training.schedule import PublishedSchedule
@@ -41,6 +46,8 @@ class EmotionTrainer(Trainer):
     - the loss is the mean over the answer tokens, or over the answers, of the whole step, over all
       processes and accumulated batches, so that neither changes what is learned;
     - a checkpoint holds LoRA and projections, and counts only when all of it is written;
+    - with weights spread over processes (``args.fsdp``) checkpoints hold no more than without:
+      the frozen language model is not written, and LoRA and projections are written whole;
     - each process drops out other units, as published (seed + process number);
     - a loss that is not a number is reported as it is.
 
@@ -58,7 +65,8 @@ class EmotionTrainer(Trainer):
         callbacks: of the library
 
     Raises:
-        ValueError: the data set does not have the length of the run
+        ValueError: the data set does not have the length of the run, or weights are to be spread
+            where that cannot be done
     """
 
     control: Any
@@ -81,6 +89,12 @@ class EmotionTrainer(Trainer):
         self.validate = validate
         self._keep = args.save_total_limit
         _fix_settings(args)
+        if args.fsdp and args.parallel_mode != ParallelMode.DISTRIBUTED:
+            msg = (
+                "fsdp is set, but there is one process, over which nothing can be spread; start "
+                "with torchrun --nproc-per-node NUMBER-OF-GPUS -m emotion_llama train ..."
+            )
+            raise ValueError(msg)
         if schedule is not None:
             args.learning_rate = schedule.learning_rate
         _require_length(args, train_dataset)
@@ -96,12 +110,22 @@ class EmotionTrainer(Trainer):
             callbacks=list(callbacks),
         )
         _restore_cache(model, generation_cache)
+        if args.fsdp and not self.is_fsdp_enabled:
+            msg = "fsdp is set, but the library spreads weights over GPUs only; train without fsdp"
+            raise ValueError(msg)
 
     def train(self, resume_from_checkpoint: str | Path | None = None, **kwargs: Any) -> Any:
         """Train, or go on with training from a checkpoint (`newest_checkpoint`)."""
         set_seed(self.args.seed + self.args.process_index)
         path = None if resume_from_checkpoint is None else str(resume_from_checkpoint)
         return super().train(resume_from_checkpoint=path, **kwargs)
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        if self.is_fsdp_enabled:
+            # validation scores without `forward`, at which weights are gathered
+            register_fsdp_forward_method(self.model, "score_answers")
+        return prepared
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Name the parameters that decay, see `is_decayed`."""
@@ -120,7 +144,13 @@ class EmotionTrainer(Trainer):
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], **kwargs: Any) -> Any:
         """Give the loss; no keys and values are kept for later tokens, of which there are none."""
-        return super().compute_loss(model, {**inputs, "use_cache": False}, **kwargs)
+        loss = super().compute_loss(model, {**inputs, "use_cache": False}, **kwargs)
+        if not self.is_fsdp_enabled:
+            return loss
+        # Weights that are spread exchange the gradients of those parameters that have one, which
+        # have to be the same in every process; a batch without a modality gives its projection none
+        projections = self._plain_model().projector.parameters()
+        return loss + 0.0 * sum(parameter.sum() for parameter in projections)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Count nothing: the library's estimate holds where every parameter learns."""
@@ -148,6 +178,7 @@ class EmotionTrainer(Trainer):
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             figures = dict(self.validate(model.eval()))
         model.train(was_training)
+        _spread_again(model)
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
             for name, value in self._agree(figures).items()
@@ -170,6 +201,24 @@ class EmotionTrainer(Trainer):
     def _plain_model(self) -> EmotionLlama:
         model: EmotionLlama = self.accelerator.unwrap_model(self.model)
         return model
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save LoRA and projections; the library would gather the frozen weights for it too."""
+        if self.is_fsdp_enabled:
+            self._save(output_dir, whole_tensors(self._plain_model()))
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Save what resuming needs; the library would write the frozen weights beside it."""
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        plugin = self.accelerator.state.fsdp_plugin
+        save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        if self.args.should_save:
+            assert self.lr_scheduler is not None, "made before training"
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
@@ -198,6 +247,13 @@ class EmotionTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         load_adapter(self._plain_model(), Path(self.state.best_model_checkpoint))
+
+
+def _spread_again(model: nn.Module) -> None:
+    """Free weights that a validation gathered last: the optimiser knows the spread ones only."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def _fix_settings(args: TrainingArguments) -> None:

@@ -16,7 +16,12 @@ from training.tiny_run import Draws, collator, losses, make_trainer, tiny_model,
 from transformers import TrainerCallback, TrainingArguments
 
 from emotion_llama.model import EmotionLlama
-from emotion_llama.training import EmotionTrainer, newest_checkpoint, save_adapter
+from emotion_llama.training import (
+    EmotionTrainer,
+    load_adapter,
+    newest_checkpoint,
+    save_adapter,
+)
 from emotion_llama.training.trainer import EqualAnswers
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
@@ -328,6 +333,74 @@ def test_two_processes_go_on_after_a_stop(tmp_path: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
     assert result(tmp_path / "part")[0] == result(tmp_path / "whole")[0]
     assert same(result(tmp_path / "part")[1], result(tmp_path / "whole")[1])
+
+
+SPREAD: dict[str, Any] = {
+    "steps": 4,
+    "lora_dropout": 0.0,
+    "adam_epsilon": 1e-5,
+    "save_strategy": "steps",
+    "save_steps": 2,
+    "asks": True,
+}
+OVER_TWO: dict[str, Any] = {**SPREAD, "processes": 2, "fsdp": True, "fsdp_config": {"version": 2}}
+
+
+@pytest.mark.slow
+def test_spread_weights_learn_as_one_process_and_are_saved_whole(tmp_path: Path) -> None:
+    one = in_processes(tmp_path / "one", accumulate=2, **SPREAD)
+    assert one.returncode == 0, one.stderr
+    two = in_processes(tmp_path / "two", 2, ddp_backend="gloo", **OVER_TWO)
+    assert two.returncode == 0, two.stderr
+    require_learned_as_one(tmp_path, rounding=ROUNDING)
+    folder = tmp_path / "two" / "checkpoint-4"
+    assert not list(folder.glob("pytorch_model*")), "the frozen weights are not saved"
+    model = tiny_model()
+    load_adapter(model, folder)
+    assert same(weights(model), result(tmp_path / "two")[1])
+    (tmp_path / "part").mkdir()
+    (tmp_path / "two" / "checkpoint-2").rename(tmp_path / "part" / "checkpoint-2")
+    resumed = in_processes(tmp_path / "part", 2, resume=True, ddp_backend="gloo", **OVER_TWO)
+    assert resumed.returncode == 0, resumed.stderr
+    assert result(tmp_path / "part")[0] == result(tmp_path / "two")[0]
+    assert same(result(tmp_path / "part")[1], result(tmp_path / "two")[1])
+
+
+@pytest.mark.gpu
+def test_spread_weights_learn_on_gpus(tmp_path: Path) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("NOT CHECKED: weights were not spread over GPUs (FSDP2), for two are needed")
+    for name, settings in (("one", {**SPREAD, "accumulate": 2}), ("two", OVER_TWO)):
+        count = 2 if name == "two" else 1
+        done = in_processes(tmp_path / name, count, use_cpu=False, on_cpus=False, **settings)
+        assert done.returncode == 0, done.stderr
+    require_learned_as_one(tmp_path, rounding=1e-3)
+
+
+def require_learned_as_one(folder: Path, rounding: float) -> None:
+    """Compare a run over two processes with that of one."""
+    (curve, found), (expected, weights_) = (result(folder / name) for name in ("two", "one"))
+    assert curve == pytest.approx(expected, rel=rounding)
+    assert furthest(found, weights_) < rounding
+    facts = [json.loads((folder / name / "facts.json").read_text()) for name in ("one", "two")]
+    # two layers, the embedding, norm and output together, and what is left
+    assert [fact["spread"] for fact in facts] == [0, 5]
+    asked = [fact["asked"] for fact in facts]
+    assert [row["step"] for row in asked[1]] == [2, 4]
+    for row, alone in zip(*reversed(asked), strict=True):
+        assert row == pytest.approx(alone, abs=rounding)
+
+
+def test_weights_are_spread_only_where_that_can_be_done(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fsdp is set, but there is one process.*torchrun"):
+        make_trainer(tmp_path, fsdp=True)
+
+
+@pytest.mark.slow
+def test_weights_are_not_spread_over_cpus_in_silence(tmp_path: Path) -> None:
+    done = in_processes(tmp_path, 2, ddp_backend="gloo", on_cpus=False, **OVER_TWO)
+    assert done.returncode != 0
+    assert "the library spreads weights over GPUs only" in done.stderr
 
 
 @pytest.mark.slow

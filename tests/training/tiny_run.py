@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, LlamaConfig, TrainerCallback, TrainingArguments
 
 from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
+from emotion_llama.model.scoring import label_probabilities, write_answers
 from emotion_llama.records import Features, Sample
 from emotion_llama.training import (
     EmotionTrainer,
@@ -24,6 +27,7 @@ from emotion_llama.training import (
     load_adapter,
     newest_checkpoint,
     save_adapter,
+    whole_tensors,
 )
 
 TOKENIZER = Path(__file__).parents[1] / "parity" / "golden" / "llama"
@@ -154,7 +158,29 @@ def losses(trainer: EmotionTrainer) -> list[float]:
 
 
 def weights(model: EmotionLlama) -> dict[str, torch.Tensor]:
-    return {k: v.detach().clone() for k, v in model.trainable_parameters().items()}
+    return {k: v.detach().clone() for k, v in whole_tensors(model).items()}
+
+
+def ask(model: EmotionLlama) -> dict[str, float]:
+    """Score and write answers, as a validation does."""
+    draws, processor = Draws(2), tiny_processor()
+    samples, features, _ = zip(*(draws[i] for i in range(2)), strict=True)
+    found = label_probabilities(model, processor, samples, features, ["happy", "sad", "angry"])
+    written = write_answers(model, processor, samples, features, max_new_tokens=3)
+    figures = {f"probability_{i}": value for i, value in enumerate(found.flatten().tolist())}
+    return {**figures, "written": float(len(written))}
+
+
+def take_processors_for_accelerators() -> None:
+    """Let the library spread weights over processes on CPUs, which it does on accelerators only."""
+    begin = PartialState.__init__
+
+    def patched(self: PartialState, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = patched
 
 
 def reload_in_parts(output: Path) -> None:
@@ -182,6 +208,10 @@ def main(output: str, settings: str) -> None:
     kill_at = options.pop("kill_at", None)
     resume = options.pop("resume", False)
     dropout = options.pop("lora_dropout", 0.05)
+    if options.pop("asks", False):
+        options |= {"validate": ask, "eval_strategy": "steps", "eval_steps": 2}
+    if options.pop("on_cpus", True) and options.get("fsdp"):
+        take_processors_for_accelerators()
     torch.set_num_threads(1)
     trainer = make_trainer(
         Path(output),
@@ -190,9 +220,14 @@ def main(output: str, settings: str) -> None:
         **options,
     )
     trainer.train(newest_checkpoint(Path(output)) if resume else None)
+    spread = sum(isinstance(module, FSDPModule) for module in trainer.model.modules())
+    learned = weights(trainer.model)
     if trainer.is_world_process_zero():
         (Path(output) / "losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
-        save_file(weights(trainer.model), Path(output) / "weights.safetensors")
+        save_file(learned, Path(output) / "weights.safetensors")
+        asked = [row for row in trainer.state.log_history if "eval_written" in row]
+        facts = {"spread": spread, "asked": asked}
+        (Path(output) / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 if __name__ == "__main__":
