@@ -40,7 +40,7 @@ NUM_EXAMPLES: Mapping[str, tuple[Recipe, int]] = {
     "stage1": (RECOGNITION, 20000),
     "stage2": (EXPLANATION, 10000),
 }
-MOST_FACES_OF_A_LABEL = 1800
+MOST_FACES_OF_A_LABEL = 1400
 MOST_DEV_FACES_OF_A_LABEL = 150
 MOST_WORDS = 25
 """Longer training utterances are left out: one of them makes a whole batch long."""

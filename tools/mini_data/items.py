@@ -160,6 +160,8 @@ def _divided(kind: str, source: str, split: str, rows: Sequence[int]) -> list[Pi
 
 
 def _encode(piece: Piece, place: Place, path: Path) -> None:
+    if path.exists():  # another run on the same folder was faster
+        return
     torch.set_num_threads(1)
     make: Callable[[Piece, Place], list[Item]] = _voices if piece.kind == "voice" else _faces
     torch.save(make(piece, place), path.with_suffix(".new"))
