@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion_llama.config import SourceConfig
-from emotion_llama.data.annotated_clips import AnnotatedClip, read_clips, read_instructions
+from emotion_llama.data.annotated_clips import AnnotatedClip, read_clips
 from emotion_llama.data.examples import Example
+from emotion_llama.data.instructions import read_instructions
 from emotion_llama.labels import ALIASES
 from emotion_llama.prompt import normalize_answer
 from emotion_llama.records import Task

@@ -9,7 +9,8 @@ import pytest
 from exported_record import make_record
 
 from emotion_llama.config import SourceConfig
-from emotion_llama.data.annotated_clips import read_clips, read_instructions
+from emotion_llama.data.annotated_clips import read_clips
+from emotion_llama.data.instructions import read_instructions
 from emotion_llama.merr.record_file import write_records
 from emotion_llama.merr.records import LabelReading, Source
 from emotion_llama.merr.review.overlay import Edits, Review, append_review, record_hash
