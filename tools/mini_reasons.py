@@ -25,9 +25,10 @@ NAMES: Mapping[ClueKind, str] = {"facial": "the face", "voice": "the voice", "wo
 NOTHING: Mapping[ClueKind, str] = {
     "facial": "nothing in the face stands out",
     "voice": "nothing in the voice stands out",
-    "words": "no word carries a sign by itself",
+    "words": "the words are taken as they stand",
 }
-"""What is said of a kind that is there and gave no clue."""
+"""What is said of a kind that is there and gave no clue. Of the words no clue is told: a language
+model of this size cannot copy a word out of a transcript, and names another one."""
 
 SIGNS: Mapping[Stance, float] = {"supports": 1.0, "contradicts": -1.0, "silent": 0.0}
 JOINERS = (", and ", "; ", ", while ", ". ")
@@ -78,12 +79,10 @@ def clue_vocabulary() -> Mapping[str, tuple[str, ...]]:
 
 
 def told(clues: Sequence[Clue]) -> tuple[Clue, ...]:
-    """Choose what is told: of face and voice what encoders hand on, one word that has a sign."""
+    """Choose what is told: of face and voice what encoders hand on."""
     chosen: list[Clue] = []
     for kind in ("facial", "voice"):
         chosen += [clue for clue in clues if clue.kind == kind][:TOLD]
-    signed = ("positive word", "negative word")
-    chosen += [clue for clue in clues if clue.kind == "words" and clue.feature in signed][:1]
     return tuple(chosen)
 
 

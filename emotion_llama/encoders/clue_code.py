@@ -13,6 +13,10 @@ from torch import Tensor
 
 from emotion_llama.records import Clip, Modality
 
+CLUE_SIZE = 8.0
+"""Value of a clue that was measured. The learned part of a feature has some 200 places of unit
+variance; two clues of size 1 would drown in it, and were not stated by a model trained so."""
+
 TOLD = 2
 """Clues of one modality that are handed on, the surest first: as many as a reason can tell."""
 
@@ -31,7 +35,7 @@ def clue_code(clip: Clip, modality: Modality, names: Sequence[str]) -> Tensor:
         names: feature and reading of each place
 
     Returns:
-        1 where the clue is among the `TOLD` surest of its modality, else 0, [k]
+        `CLUE_SIZE` where the clue is among the `TOLD` surest of its modality, else 0, [k]
 
     Raises:
         ValueError: nothing was measured of the clip
@@ -44,4 +48,4 @@ def clue_code(clip: Clip, modality: Modality, names: Sequence[str]) -> Tensor:
         raise ValueError(msg)
     of_one = [one for one in clip.evidence if one.modality == modality][:TOLD]
     found = {f"{one.feature} {one.reading}" for one in of_one}
-    return torch.tensor([float(name in found) for name in names])
+    return torch.tensor([CLUE_SIZE * (name in found) for name in names])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from emotion_llama.encoders import FaceLocalEncoder, FeatureExtractor, MelAudioEncoder
-from emotion_llama.encoders.clue_code import TOLD, clue_code
+from emotion_llama.encoders.clue_code import CLUE_SIZE, TOLD, clue_code
 from emotion_llama.records import Clip, Evidence, Modality
 
 NAMES = ("AU04 clear", "AU12 clear", "AU12 strong")
@@ -27,8 +27,8 @@ def test_the_surest_clues_of_the_modality_are_marked() -> None:
         evidence("local", "AU04", "clear"),
     )
     assert TOLD == 2
-    assert clue_code(seen, "local", NAMES).tolist() == [0.0, 0.0, 1.0]
-    assert clue_code(seen, "audio", NAMES).tolist() == [1.0, 0.0, 0.0]
+    assert clue_code(seen, "local", NAMES).tolist() == [0.0, 0.0, CLUE_SIZE]
+    assert clue_code(seen, "audio", NAMES).tolist() == [CLUE_SIZE, 0.0, 0.0]
 
 
 def test_a_clip_that_was_not_measured_is_refused() -> None:
@@ -47,7 +47,7 @@ def test_features_carry_the_clues_beside_what_was_learned() -> None:
     assert feature is not None and without is not None
     assert reading.output_dim == len(feature) == 10
     assert torch.equal(feature[:8], without)
-    assert feature[8:].tolist() == [1.0, 0.0]
+    assert feature[8:].tolist() == [CLUE_SIZE, 0.0]
 
 
 def test_an_extractor_says_whether_it_reads_clues() -> None:
