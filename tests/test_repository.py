@@ -42,7 +42,11 @@ LAYERS: dict[str, set[str]] = {
     "device": set(),
     "pseudo_label": GROUND | {"preset", "predict"},
     "evidence": GROUND | {"face", "voice", "merr"},
-    "predict": GROUND | INPUT | MEASURES | {"preset", "clip_reader", "device", "evidence"},
+    "reason_choice": GROUND | {"merr"},
+    "predict": GROUND
+    | INPUT
+    | MEASURES
+    | {"preset", "clip_reader", "device", "evidence", "reason_choice"},
     "train": GROUND
     | INPUT
     | MEASURES

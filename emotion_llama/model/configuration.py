@@ -59,6 +59,9 @@ class EmotionLlamaConfig(PreTrainedConfig):
     """whether answers are learned with capitals and punctuation; the published ones are without"""
     reason_keeps_label: bool = False
     """whether a reason may name no other label than the decided one (`write_answers`)"""
+    reason_candidates: int = 1
+    """continuations that are drawn where a reason states what was not measured, of which one that
+    keeps to it is taken, clause by clause; 1 leaves every reason as it is"""
     labels: tuple[str, ...] | list[str] = MERR.labels
     label_temperature: float | int = 1.0
     evidence_temperatures: dict[str, float] = field(default_factory=dict)

@@ -14,6 +14,9 @@ from emotion_llama.model.emotion_llama import EmotionLlama
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
 from emotion_llama.records import Features, Sample
 
+_BREADTH = 0.9
+"""Temperature of continuations: they have to differ; at 1.2 the small preset writes nonsense."""
+
 LABEL_TOKENS = 16
 """Longest written answer to the emotion task; a label and the end of sequence fit well."""
 
@@ -91,6 +94,58 @@ def write_answers(
         **settings,
     )
     return [processor.decode(row) for row in generated]
+
+
+def continue_answer(
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+    sample: Prompted,
+    features: Features,
+    beginning: str,
+    *,
+    ruled_out: Sequence[str] = (),
+    count: int,
+    max_new_tokens: int,
+) -> list[tuple[str, bool]]:
+    """Let the model go on with an answer several times, drawn at random.
+
+    Args:
+        model: in evaluation mode
+        processor: prompts and token layout
+        sample: the question
+        features: encoder outputs
+        beginning: of the answer
+        ruled_out: words that the answer may not hold
+        count: of continuations
+        max_new_tokens: of each
+
+    Returns:
+        what was written behind the beginning, and whether the answer ended there
+    """
+    inputs = model_inputs(model, processor, [sample] * count, [features] * count)
+    ids = processor.tokenizer(beginning, add_special_tokens=False)["input_ids"] if beginning else []
+    device = inputs["input_ids"].device
+    behind = torch.tensor([ids] * count, dtype=torch.long, device=device)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], behind], dim=1)
+    ones = torch.ones_like(behind)
+    inputs["attention_mask"] = torch.cat([inputs["attention_mask"], ones], dim=1)
+    inputs["token_kinds"] = torch.cat([inputs["token_kinds"], 0 * ones], dim=1)
+    eos = processor.tokenizer.eos_token_id
+    generated = model.generate(
+        **inputs,
+        eos_token_id=eos,
+        pad_token_id=processor.placeholder_id,
+        do_sample=True,
+        temperature=_BREADTH,
+        max_new_tokens=max_new_tokens,
+        logits_processor=[_RuledOut(processor, [ruled_out] * count)],
+    )
+    texts = []
+    for row in generated.tolist():
+        whole = processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)
+        head = processor.tokenizer.decode(ids, skip_special_tokens=True)
+        texts.append((whole[len(head) :], eos in row))
+    return texts
 
 
 class _RuledOut(LogitsProcessor):
