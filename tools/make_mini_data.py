@@ -23,6 +23,7 @@ from mini_data.items import (
     Item,
     Place,
     encoded,
+    face_frequencies,
     face_pieces,
     scene_items,
     voice_pieces,
@@ -64,7 +65,8 @@ def main() -> None:
     dev = read_items(place, "dev", out / "items", arguments.workers)
     rules = load_rules("merr")
     num_clues = {role: len(names) for role, names in clue_vocabulary().items()}
-    pool = ExamplePool(items, scene_items(place), num_clues, rules)
+    frequencies: dict[ClueKind, dict[str, int]] = {"facial": face_frequencies(place.data_dir)}
+    pool = ExamplePool(items, scene_items(place), num_clues, rules, frequencies)
     with FeatureWriter(out / "features", dtype=torch.float16) as store:
         for name, (recipe, count) in NUM_EXAMPLES.items():
             rows = made_rows(name, pool, recipe, count, arguments.seed, store)

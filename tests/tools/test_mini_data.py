@@ -97,3 +97,15 @@ def test_tables_and_store_are_what_training_reads(tmp_path: Path) -> None:
         if line["caption"] is not None:
             assert ("pitch" in line["caption"]) == (features.audio is not None)
         assert features.audio is not None or "no audio feature" in features.missing["audio"]
+
+
+def test_faces_alone_come_as_often_as_their_label_occurs() -> None:
+    found = {
+        kind: [make_one(label) for label in LABELS for _ in range(15)]
+        for kind, make_one in (("facial", face), ("voice", voice), ("words", words))
+    }
+    counts = {"facial": dict.fromkeys(LABELS, 1) | {"happy": 10000}}
+    own = examples.ExamplePool(found, [], CLUES, load_rules("merr"), counts)
+    recipe = examples.Recipe({("facial",): 1.0}, noise=0.0)
+    labels = [own.draw(recipe, random.Random(seed)).label for seed in range(50)]
+    assert labels.count("happy") > 45

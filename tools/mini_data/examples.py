@@ -26,7 +26,7 @@ from .items import Item
 KINDS: tuple[ClueKind, ...] = ("facial", "voice", "words")
 LABEL_WEIGHTS = {label: 1.0 for label in MINI.labels} | {"contempt": 0.3, "disgust": 0.7}
 """How often each label is drawn where several kinds share it: few items carry the last two."""
-FREQUENCY_POWER: Mapping[ClueKind, float] = {"facial": 0.75, "voice": 0.0, "words": 0.85}
+FREQUENCY_POWER: Mapping[ClueKind, float] = {"facial": 0.9, "voice": 0.0, "words": 0.85}
 """How the share of a label goes with its frequency in examples of one kind. People's pictures and
 lines are mostly neutral or happy, and a guess should be too; the recordings are acted evenly."""
 CONTRADICTION = 0.1
@@ -108,6 +108,8 @@ class ExamplePool:
         scenes: key frames without a face
         num_clues: places at the end of a role's feature that hold clues
         rules: what reasons are weighed by
+        frequencies: how often each label of a kind occurs, where items are a choice that does not
+            show it; ``None``: as often as among the items
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class ExamplePool:
         scenes: Sequence[Features],
         num_clues: Mapping[str, int],
         rules: RuleTable,
+        frequencies: Mapping[ClueKind, Mapping[str, int]] | None = None,
     ) -> None:
         self._by_label: dict[ClueKind, dict[str, list[Item]]] = {}
         for kind in KINDS:
@@ -125,6 +128,10 @@ class ExamplePool:
         self._scenes = scenes
         self._num_clues = num_clues
         self._rules = rules
+        self._sizes = {
+            kind: {label: len(found) for label, found in by_label.items()}
+            for kind, by_label in self._by_label.items()
+        } | dict(frequencies or {})
         self._deviations = _deviations([*items["facial"][::10], *items["voice"][::10]])
 
     def draw(self, recipe: Recipe, rng: random.Random) -> Example:
@@ -163,8 +170,8 @@ class ExamplePool:
         ]
         weights = [LABEL_WEIGHTS[label] for label in labels]
         if len(kinds) == 1:
-            sizes = [len(self._by_label[kinds[0]][label]) for label in labels]
-            weights = [size ** FREQUENCY_POWER[kinds[0]] for size in sizes]
+            sizes = self._sizes[kinds[0]]
+            weights = [sizes[label] ** FREQUENCY_POWER[kinds[0]] for label in labels]
         return rng.choices(labels, weights)[0]
 
     def _other(self, kind: ClueKind, label: str, rng: random.Random) -> str:

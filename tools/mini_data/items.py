@@ -154,6 +154,13 @@ def face_pieces(place: Place, split: str, most_of_a_label: int) -> list[Piece]:
     return pieces
 
 
+def face_frequencies(data_dir: Path) -> dict[str, int]:
+    """Count the labels of all training faces; the encoded ones are at most so many of a label."""
+    labels = np.concatenate([read(data_dir, "train").labels for read in local_role.SETS.values()])
+    counts = np.bincount(labels, minlength=len(MINI))
+    return dict(zip(MINI.labels, counts.tolist(), strict=True))
+
+
 def _divided(kind: str, source: str, split: str, rows: Sequence[int]) -> list[Piece]:
     starts = range(0, len(rows), CHUNK)
     return [Piece(kind, source, split, tuple(rows[start : start + CHUNK])) for start in starts]
