@@ -108,7 +108,16 @@ class ClipReader:
             return clip
         size = self.media.face_crop_size
         if self.media.face_source == "whole-frame":
-            track = whole_frame_track(clip.frames, clip.frame_times_s, size, self.face_landmarker)
+            # points are looked for where something reads them
+            align = self.media.align_whole_frames
+            needed = align or self.measure is not None or self._seeks_peak(clip)
+            track = whole_frame_track(
+                clip.frames,
+                clip.frame_times_s,
+                size,
+                self.face_landmarker if needed else None,
+                align=align,
+            )
             return self._at_peak(replace(clip, faces=track))
         tracks = track_faces(
             clip.frames, clip.frame_times_s, self.face_detector, self.face_landmarker, size

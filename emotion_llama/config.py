@@ -85,6 +85,10 @@ class MediaConfig(BaseModel):
     """``detect`` looks for a face; ``whole-frame`` is the user's statement that every picture is a
     face crop already, as in data sets of face crops."""
 
+    align_whole_frames: bool = False
+    """With ``whole-frame``: turn and scale each picture on the eyes as a detected face is, where
+    points are found. For encoders that were trained on aligned faces."""
+
     person: int = Field(default=1, ge=1)
     """Whose face: 1 is the main person (size x presence x centrality), 2 the next one, ..."""
 

@@ -160,6 +160,8 @@ def input_settings(role: EncoderRole, reader: ClipReader) -> Mapping[str, Any]:
         values["key_frame"] = media.key_frame
     if sees_face:
         values["finders"] = reader.finders
+        if media.align_whole_frames:  # named only where it is set: what was stored before stays
+            values["align_whole_frames"] = True
     return values
 
 

@@ -22,6 +22,7 @@ from emotion_llama.config import SourceConfig
 from emotion_llama.data import open_features, read_source
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
 from emotion_llama.model.scoring import label_probabilities
+from emotion_llama.preset import save_preset_media
 from emotion_llama.records import Features, Sample
 
 SETS: Mapping[str, Sequence[str]] = {
@@ -128,6 +129,7 @@ def write(
         if path.name not in CARD_FILES:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.copytree(source / "encoders", target / "encoders")
+    save_preset_media(target, {"align_whole_frames": True})
     processor.config = model.config
     processor.save_pretrained(target)
     model.to(torch.float16).save_pretrained(target)

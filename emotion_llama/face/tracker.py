@@ -290,16 +290,17 @@ def whole_frame_track(
     times_s: NDArray[np.float64],
     size: int,
     landmarker: FaceLandmarker | None = None,
+    *,
+    align: bool = False,
 ) -> FaceTrack:
     """Take every frame as filled by a face, on the user's word; no face is looked for.
-
-    With a landmarker the crops are aligned where it sees a face in every frame.
 
     Args:
         frames: RGB, in time order, at least one, [t x h x w x 3]
         times_s: their presentation times, [t]
         size: side of the crops in pixels
         landmarker: finds the points of the face that fills each frame; ``None``: none are given
+        align: turn and scale the crops on the eyes, where the landmarker sees a face in every frame
 
     Raises:
         ValueError: no frames, or frames and times of different number
@@ -318,7 +319,7 @@ def whole_frame_track(
         producer="whole-frame 1",
         is_aligned=False,
     )
-    return track if landmarker is None else _with_points(track, frames, box, landmarker)
+    return track if landmarker is None else _with_points(track, frames, box, landmarker, align)
 
 
 def _require_times(num_frames: int, num_times: int) -> None:
@@ -328,12 +329,17 @@ def _require_times(num_frames: int, num_times: int) -> None:
 
 
 def _with_points(
-    track: FaceTrack, frames: NDArray[np.uint8], box: FaceBox, landmarker: FaceLandmarker
+    track: FaceTrack,
+    frames: NDArray[np.uint8],
+    box: FaceBox,
+    landmarker: FaceLandmarker,
+    align: bool,
 ) -> FaceTrack:
     """Add the points of the face that fills each frame."""
     found = [landmarker.find(frame, [region_of_box(box)], passes=2)[0] for frame in frames]
     points = np.stack([face.points for face in found])
-    size, are_faces = track.crops.shape[1], all(face.score >= FACE_IS_SEEN for face in found)
+    size = track.crops.shape[1]
+    are_faces = align and all(face.score >= FACE_IS_SEEN for face in found)
     crops = track.crops
     if are_faces:
         crops = np.stack([align_face(f, p, size) for f, p in zip(frames, points, strict=True)])

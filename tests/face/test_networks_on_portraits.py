@@ -7,6 +7,7 @@ import torch
 from face import planted
 
 from emotion_llama.face import (
+    FaceLandmarker,
     NetworkDetector,
     measure_action_units,
     track_faces,
@@ -224,3 +225,17 @@ def test_the_number_of_threads_changes_nothing(detector, landmarker, scene):
         torch.set_num_threads(before)
     assert np.array_equal(found[0].points, found[1].points)
     assert np.array_equal(found[0].crops, found[1].crops)
+
+
+def test_a_picture_that_a_face_fills_is_aligned_only_where_it_is_asked_for() -> None:
+    upright = planted.load("collins").pixels
+    height, width = upright.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 12, 1.0)
+    frames = cv2.warpAffine(upright, turn, (width, height))[None]
+    times, landmarker = np.zeros(1), FaceLandmarker()
+    plain = whole_frame_track(frames, times, 96, landmarker)
+    aligned = whole_frame_track(frames, times, 96, landmarker, align=True)
+    assert plain.points is not None and aligned.points is not None
+    assert not plain.is_aligned and aligned.is_aligned
+    np.testing.assert_array_equal(plain.crops, whole_frame_track(frames, times, 96).crops)
+    assert np.abs(plain.crops.astype(int) - aligned.crops.astype(int)).mean() > 5

@@ -251,7 +251,7 @@ def _set(data_dir: Path, source: str, split: str) -> face_data.Faces:
 
 @cache
 def _whole_frame_reader() -> ClipReader:
-    return ClipReader(MediaConfig(face_source="whole-frame"))
+    return ClipReader(MediaConfig(face_source="whole-frame", align_whole_frames=True))
 
 
 def _still(picture: torch.Tensor) -> Clip:
