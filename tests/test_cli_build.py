@@ -444,10 +444,14 @@ def test_after_ctrl_c_and_kill_9_the_same_command_finishes_with_the_same_bytes(
     labels = label_table(tmp_path / "labels.csv", dict.fromkeys(names, "happy"))
     flags = ("--labels", labels, *LENIENT, "--workers")
 
-    stopped = start((clips, "--out", out, *flags, 2))
-    wait_for_measures(stopped, out, 2)
-    os.killpg(stopped.pid, signal.SIGINT)  # a terminal sends it to all of them
-    said = stopped.communicate(timeout=SOON_S)[1]
+    for _ in range(3):  # on a busy machine the build may be over before the signal arrives
+        stopped = start((clips, "--out", out, *flags, 2))
+        wait_for_measures(stopped, out, 2)
+        os.killpg(stopped.pid, signal.SIGINT)  # a terminal sends it to all of them
+        said = stopped.communicate(timeout=SOON_S)[1]
+        if stopped.returncode != 0:
+            break
+        shutil.rmtree(out)
     assert stopped.returncode == 130, said
     after = len(list(out.glob("stages/measures/*/*.json")))
     assert re.search(rf"stopped at measuring, \d+ of {NUM_MANY} clips; what is done", said)
