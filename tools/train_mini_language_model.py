@@ -29,7 +29,6 @@ from emotion_llama.labels import MERR, MINI
 from emotion_llama.merr.lexicon import FACE, load_lexicon
 from emotion_llama.merr.records import Clue
 from emotion_llama.merr.rules import RuleTable, load_rules
-from emotion_llama.merr.words import word_clues
 from emotion_llama.prompt import (
     FEATURE_MARK,
     REASON_QUESTIONS,
@@ -110,8 +109,7 @@ def reason_document(utterance: Utterance, rng: random.Random) -> tuple[str, str]
     """Write prompt and answer that explain the emotion of an utterance by its words."""
     assert utterance.label is not None
     text = vary_spelling(utterance.text, rng)
-    clues = word_clues(text, "en", str(rng.random()))
-    answer = compose_reason(clues, ("words",), utterance.label, rules())
+    answer = compose_reason((), ("words",), utterance.label, rules())
     wording = rng.choice((*REASON_QUESTIONS, None, None))
     return prompt_of(Sample("reason", text, wording)), answer
 
@@ -122,10 +120,10 @@ def rules() -> RuleTable:
     return load_rules("merr")
 
 
-def random_reason(utterances: Sequence[Utterance], rng: random.Random) -> str:
+def random_reason(rng: random.Random) -> str:
     """Write a reason with clues and a label drawn at random: the language of reasons."""
     kinds = [kind for kind in KINDS if rng.random() < 0.6] or [rng.choice(KINDS)]
-    clues = list(word_clues(rng.choice(utterances).text, "en", str(rng.random())))
+    clues = []
     vocabulary = clue_vocabulary()
     for name in rng.sample(vocabulary["local"][:-1], 2) + rng.sample(vocabulary["audio"][:-1], 2):
         if rng.random() < 0.8:
@@ -154,7 +152,7 @@ def documents(
     for utterance in balanced(utterances, 8_000, rng):
         yield reason_document(utterance, rng)
     for _ in range(15_000):
-        yield None, random_reason(utterances, rng)
+        yield None, random_reason(rng)
 
 
 def train_tokenizer(texts: Sequence[str]) -> LlamaTokenizer:

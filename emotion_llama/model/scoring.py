@@ -140,10 +140,10 @@ def continue_answer(
         max_new_tokens=max_new_tokens,
         logits_processor=[_RuledOut(processor, [ruled_out] * count)],
     )
+    head = processor.tokenizer.decode(ids, skip_special_tokens=True)
     texts = []
     for row in generated.tolist():
         whole = processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)
-        head = processor.tokenizer.decode(ids, skip_special_tokens=True)
         texts.append((whole[len(head) :], eos in row))
     return texts
 

@@ -8,7 +8,7 @@ half of the examples have one modality, and in some one modality speaks for anot
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -18,7 +18,6 @@ from mini_reasons import compose_reason
 from emotion_llama.labels import MINI
 from emotion_llama.merr.records import ClueKind
 from emotion_llama.merr.rules import RuleTable
-from emotion_llama.merr.words import word_clues
 from emotion_llama.records import Features
 
 from .items import Item
@@ -150,8 +149,6 @@ class ExamplePool:
         text = chosen["words"].text if "words" in chosen else None
         if text:
             text = vary_spelling(text, rng)
-            clues = word_clues(text, "en", str(rng.random()))
-            chosen["words"] = replace(chosen["words"], text=text, clues=clues)
         with_clues = rng.random() >= WITHOUT_CLUES
         told = [clue for item in chosen.values() for clue in item.clues]
         return Example(

@@ -29,7 +29,6 @@ from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.evidence import measured_clues, state
 from emotion_llama.labels import MINI
 from emotion_llama.merr.records import Clue
-from emotion_llama.merr.words import word_clues
 from emotion_llama.records import Clip, FaceTrack, Features
 
 CHUNK = 100
@@ -92,15 +91,16 @@ def word_items(data_dir: Path, split: str, sources: Sequence[str], most_words: i
             utterance.source,
             one_vote(utterance.label),
             Features(),
-            word_clues(utterance.text, "en", f"{utterance.source} {split} {number}"),
+            (),
             utterance.text,
         )
         for source in sources
-        for number, utterance in enumerate(readers[source](data_dir, split))
+        for utterance in readers[source](data_dir, split)
         if utterance.label is not None and len(utterance.text.split()) <= most_words
     ]
 
 
+@cache
 def speech_rows(data_dir: Path, source: str, split: str) -> list[dict[str, str]]:
     """Read the manifest's rows of a set of recordings."""
     with (data_dir / "manifest.csv").open(newline="", encoding="utf-8") as file:
