@@ -7,6 +7,7 @@ half of the examples have one modality, and in some one modality speaks for anot
 """
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -25,23 +26,24 @@ from .items import Item
 KINDS: tuple[ClueKind, ...] = ("facial", "voice", "words")
 LABEL_WEIGHTS = {label: 1.0 for label in MINI.labels} | {"contempt": 0.3, "disgust": 0.7}
 """How often each label is drawn where several kinds share it: few items carry the last two."""
-FREQUENCY_POWER: Mapping[ClueKind, float] = {"facial": 0.9, "voice": 0.0, "words": 0.85}
+FREQUENCY_POWER: Mapping[ClueKind, float] = {"facial": 0.9, "voice": 0.0, "words": 0.9}
 """How the share of a label goes with its frequency in examples of one kind. People's pictures and
 lines are mostly neutral or happy, and a guess should be too; the recordings are acted evenly."""
-CONTRADICTION = 0.1
-"""Share of examples with several modalities in which one of them belongs to another label."""
 MISREAD: Mapping[ClueKind, float] = {"facial": 0.0, "voice": 0.2, "words": 0.0}
-"""Share of examples in which the item of a kind belongs to another label, whatever else is there.
+"""Share of examples of one kind whose item belongs to another label.
 
 The audio encoder has learned the training people by heart; without this the model would trust
-voices too much. Faces carry the spread of their annotators' votes instead.
+voices too much. Faces alone carry the spread of their annotators' votes instead.
 """
+MISREAD_TOGETHER: Mapping[ClueKind, float] = {"facial": 0.25, "voice": 0.25, "words": 0.1}
+"""The same share in examples of several kinds, for each of them. On people never seen each encoder
+errs more than on those it was trained on: neither may overrule the other by being clear."""
 WITHOUT_CLUES = 0.3
 """Share of examples whose clues are hidden and that have no reason: clues of a still, held against
 many people, say more of its label than those of a talking face, and a label must not rest on them
 alone."""
-SPOKEN = 0.4
-"""Share of utterances that are drawn from MELD alone, whose lines are spoken, not written."""
+SPOKEN = 0.5
+"""Share of utterances that are drawn from MELD, whose lines are spoken, not written."""
 PICTURE_NOISE = 0.4
 """Noise of the features of pictures, relative to that of voices."""
 FACE_FREE_KEY_FRAME = 0.15
@@ -120,16 +122,18 @@ class ExamplePool:
         frequencies: Mapping[ClueKind, Mapping[str, int]] | None = None,
     ) -> None:
         self._by_label: dict[ClueKind, dict[str, list[Item]]] = {}
+        self._weights: dict[ClueKind, dict[str, list[float]]] = {}
         for kind in KINDS:
-            self._by_label[kind] = {}
-            for item in items[kind]:
+            self._by_label[kind], self._weights[kind] = {}, {}
+            for item, weight in zip(items[kind], _weights(kind, items[kind]), strict=True):
                 self._by_label[kind].setdefault(item.label, []).append(item)
+                self._weights[kind].setdefault(item.label, []).append(weight)
         self._scenes = scenes
         self._num_clues = num_clues
         self._rules = rules
         self._sizes = {
-            kind: {label: len(found) for label, found in by_label.items()}
-            for kind, by_label in self._by_label.items()
+            kind: {label: sum(weights) for label, weights in by_label.items()}
+            for kind, by_label in self._weights.items()
         } | dict(frequencies or {})
         self._deviations = _deviations([*items["facial"][::10], *items["voice"][::10]])
 
@@ -137,10 +141,10 @@ class ExamplePool:
         """Draw one example."""
         kinds = rng.choices(list(recipe.subsets), list(recipe.subsets.values()))[0]
         label = self._draw_label(kinds, rng)
-        odd_one = rng.choice(kinds) if len(kinds) > 1 and rng.random() < CONTRADICTION else None
+        misread = MISREAD_TOGETHER if len(kinds) > 1 else MISREAD
         chosen = {}
         for kind in kinds:
-            is_wrong = kind == odd_one or rng.random() < MISREAD[kind]
+            is_wrong = rng.random() < misread[kind]
             chosen[kind] = self._item(
                 kind, self._other(kind, label, rng) if is_wrong else label, rng
             )
@@ -175,13 +179,7 @@ class ExamplePool:
         return rng.choice([other for other in self._by_label[kind] if other != label])
 
     def _item(self, kind: ClueKind, label: str, rng: random.Random) -> Item:
-        pool = self._by_label[kind][label]
-        if kind == "words" and rng.random() < SPOKEN:
-            pool = [item for item in pool if item.source == "meld"] or pool
-        if kind == "voice":  # each set as often as the others, whatever its size
-            source = rng.choice(sorted({item.source for item in pool}))
-            pool = [item for item in pool if item.source == source]
-        return rng.choice(pool)
+        return rng.choices(self._by_label[kind][label], self._weights[kind][label])[0]
 
     def _features(
         self, chosen: Mapping[ClueKind, Item], noise: float, with_clues: bool, rng: random.Random
@@ -223,6 +221,19 @@ class ExamplePool:
         if count:
             blurred[..., -count:] = value[..., -count:].float() * with_clues
         return blurred.half()
+
+
+def _weights(kind: ClueKind, items: Sequence[Item]) -> list[float]:
+    """Give how often each item is drawn beside the others of its kind."""
+    if kind == "facial":
+        return [1.0] * len(items)
+    if kind == "words":
+        sizes = Counter(item.source for item in items)
+        shares = {"meld": SPOKEN}
+        return [shares.get(item.source, 1 - SPOKEN) / sizes[item.source] for item in items]
+    # of voices each set as often as the others, whatever its size
+    counts = Counter((item.source, item.label) for item in items)
+    return [1.0 / counts[item.source, item.label] for item in items]
 
 
 def _deviations(items: Sequence[Item]) -> dict[str, torch.Tensor]:
