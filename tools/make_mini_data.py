@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ def main() -> None:
     num_clues = {role: len(names) for role, names in clue_vocabulary().items()}
     frequencies: dict[ClueKind, dict[str, int]] = {"facial": face_frequencies(place.data_dir)}
     pool = ExamplePool(items, scene_items(place), num_clues, rules, frequencies)
+    # examples are named by their number: features of an earlier run would be taken for these
+    shutil.rmtree(out / "features", ignore_errors=True)
     with FeatureWriter(out / "features", dtype=torch.float16) as store:
         for name, (recipe, count) in NUM_EXAMPLES.items():
             rows = made_rows(name, pool, recipe, count, arguments.seed, store)
