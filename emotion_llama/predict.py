@@ -30,6 +30,7 @@ from emotion_llama.preset import PresetError, find_preset, preset_media
 from emotion_llama.prompt import PromptMode
 from emotion_llama.reason_choice import (
     Continuation,
+    ends_clause,
     is_true,
     next_clause,
     not_measured,
@@ -422,6 +423,7 @@ class Predictor:
                 samples[0],
                 features[0],
                 text,
+                is_over=ends_clause,
                 ruled_out=ruled_out,
                 count=self.model.config.reason_candidates,
                 max_new_tokens=_CLAUSE_TOKENS,

@@ -26,6 +26,12 @@ class Continuation:
     """whether it ended there of itself"""
 
 
+def ends_clause(text: str) -> bool:
+    """Tell whether a clause is over and the next one has begun."""
+    end = _CLAUSE_END.search(text)
+    return end is not None and end.end() < len(text.rstrip())
+
+
 def statements(reason: str) -> tuple[StatedClue, ...]:
     """Read what a reason states of face and voice."""
     return (*read_facial(reason), *read_voice(reason))

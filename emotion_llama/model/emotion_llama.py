@@ -227,6 +227,45 @@ class EmotionLlama(PreTrainedModel):
         return generated
 
     @torch.no_grad()
+    def draw(
+        self,
+        count: int,
+        input_ids: torch.Tensor,
+        token_kinds: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """Continue one row several times, at random.
+
+        The row runs once; its key-value cache is shared by all continuations.
+
+        Args:
+            count: of continuations, n
+            input_ids: without padding, [1 x s]
+            token_kinds: see `embed`, [1 x s]
+            **kwargs: ``feature_mask`` and features as in `forward`, and arguments of
+                ``GenerationMixin.generate``
+
+        Returns:
+            ids of the new tokens only, [n x s]
+        """
+        features = {name: kwargs.pop(name, None) for name in (*TOKEN_KINDS, "feature_mask")}
+        seen = None if token_kinds is None else token_kinds[:, :-1]
+        cache = self.language_model(
+            inputs_embeds=self.embed(input_ids[:, :-1], seen, **features),
+            use_cache=True,
+            logits_to_keep=1,
+        ).cache
+        cache.batch_repeat_interleave(count)
+        generated: torch.Tensor = self.language_model.generate(
+            input_ids=input_ids.expand(count, -1),
+            attention_mask=torch.ones_like(input_ids).expand(count, -1),
+            cache=cache,
+            do_sample=True,
+            **kwargs,
+        )
+        return generated[:, input_ids.shape[1] :]
+
+    @torch.no_grad()
     def score_answers(
         self, answers: Sequence[Sequence[int]], attention_mask: torch.Tensor, **inputs: torch.Tensor
     ) -> torch.Tensor:

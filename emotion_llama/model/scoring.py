@@ -4,11 +4,11 @@ Knows: how probabilities come from the model's scores. Does not know: files, cli
 inference and validation during training ask here, so that they cannot decide differently.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, StoppingCriteria
 
 from emotion_llama.model.emotion_llama import EmotionLlama
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
@@ -103,6 +103,7 @@ def continue_answer(
     features: Features,
     beginning: str,
     *,
+    is_over: Callable[[str], bool],
     ruled_out: Sequence[str] = (),
     count: int,
     max_new_tokens: int,
@@ -115,6 +116,7 @@ def continue_answer(
         sample: the question
         features: encoder outputs
         beginning: of the answer
+        is_over: whether what was written behind the beginning is long enough
         ruled_out: words that the answer may not hold
         count: of continuations
         max_new_tokens: of each
@@ -122,30 +124,50 @@ def continue_answer(
     Returns:
         what was written behind the beginning, and whether the answer ended there
     """
-    inputs = model_inputs(model, processor, [sample] * count, [features] * count)
+    inputs = model_inputs(model, processor, [sample], [features])
+    del inputs["attention_mask"]  # one row has no padding
     ids = processor.tokenizer(beginning, add_special_tokens=False)["input_ids"] if beginning else []
-    device = inputs["input_ids"].device
-    behind = torch.tensor([ids] * count, dtype=torch.long, device=device)
+    behind = torch.tensor([ids], dtype=torch.long, device=inputs["input_ids"].device)
     inputs["input_ids"] = torch.cat([inputs["input_ids"], behind], dim=1)
-    ones = torch.ones_like(behind)
-    inputs["attention_mask"] = torch.cat([inputs["attention_mask"], ones], dim=1)
-    inputs["token_kinds"] = torch.cat([inputs["token_kinds"], 0 * ones], dim=1)
+    text_kinds = torch.zeros_like(behind)
+    inputs["token_kinds"] = torch.cat([inputs["token_kinds"], text_kinds], dim=1)
+    head = processor.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def written(row: Sequence[int]) -> str:
+        return processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)[len(head) :]
+
     eos = processor.tokenizer.eos_token_id
-    generated = model.generate(
+    generated = model.draw(
+        count,
         **inputs,
         eos_token_id=eos,
         pad_token_id=processor.placeholder_id,
-        do_sample=True,
         temperature=_BREADTH,
         max_new_tokens=max_new_tokens,
         logits_processor=[_RuledOut(processor, [ruled_out] * count)],
+        stopping_criteria=[_Over(inputs["input_ids"].shape[1], written, is_over)],
     )
-    head = processor.tokenizer.decode(ids, skip_special_tokens=True)
-    texts = []
-    for row in generated.tolist():
-        whole = processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)
-        texts.append((whole[len(head) :], eos in row))
-    return texts
+    return [(written(row), eos in row) for row in generated.tolist()]
+
+
+class _Over(StoppingCriteria):
+    """Ends each row by its text.
+
+    Args:
+        start: tokens before the new ones
+        written: gives the text of new tokens
+        is_over: whether a text is long enough
+    """
+
+    def __init__(
+        self, start: int, written: Callable[[Sequence[int]], str], is_over: Callable[[str], bool]
+    ) -> None:
+        self._start, self._written, self._is_over = start, written, is_over
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> Any:
+        rows = input_ids[:, self._start :].tolist()
+        over = [self._is_over(self._written(row)) for row in rows]
+        return torch.tensor(over, device=input_ids.device)
 
 
 class _RuledOut(LogitsProcessor):

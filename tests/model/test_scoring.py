@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from emotion_llama.model.scoring import _RuledOut, evidence_of, label_probabilities
+from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
+from emotion_llama.model.scoring import (
+    _RuledOut,
+    continue_answer,
+    evidence_of,
+    label_probabilities,
+)
 from emotion_llama.prompt import Instruction
 from emotion_llama.records import Features, Sample
 
@@ -73,3 +79,24 @@ def test_ruled_out_words_have_no_chance_in_their_row_alone() -> None:
     scores = rule(torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, 10))  # type: ignore[arg-type]
     assert scores[0].tolist() == [0, 0, 0, -torch.inf, 0, 0, 0, 0, 0, 0]
     assert scores[1].tolist() == [0.0] * 10
+
+
+def test_an_answer_goes_on_until_it_is_over(
+    tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
+) -> None:
+    asked: list[str] = []
+
+    def is_over(text: str) -> bool:
+        asked.append(text)
+        return len(text) > 8
+
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"count": 3, "max_new_tokens": 40}
+    sample = Sample("reason", "Hello")
+    found = continue_answer(
+        tiny_model, processor, sample, whole, "The face", is_over=is_over, **settings
+    )
+    assert len(found) == 3
+    assert all(len(text) > 8 or ended for text, ended in found)
+    assert all(any(text.startswith(begun) for begun in asked) for text, _ in found)
+    assert max(len(text) for text, _ in found) < 60, "they stop long before 40 tokens"

@@ -228,6 +228,7 @@ def main(output: str, settings: str) -> None:
         asked = [row for row in trainer.state.log_history if "eval_written" in row]
         facts = {"spread": spread, "asked": asked}
         (Path(output) / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":
