@@ -134,7 +134,8 @@ def continue_answer(
     head = processor.tokenizer.decode(ids, skip_special_tokens=True)
 
     def written(row: Sequence[int]) -> str:
-        return processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)[len(head) :]
+        whole: str = processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)
+        return whole[len(head) :]
 
     eos = processor.tokenizer.eos_token_id
     generated = model.draw(
