@@ -84,15 +84,18 @@ class ClipFailure:
     error: str
 
 
-@dataclass
-class _Request:
-    """One clip on its way to an answer."""
+@dataclass(frozen=True)
+class EncodedClip:
+    """One clip on its way to an answer: asked as often as wanted, encoded once."""
 
     name: str
+    """what the answer is called"""
     features: Features
     transcript: str | None
     clip: Clip | None = None
-    timings_s: dict[str, float] = field(default_factory=dict)
+    """what was read; ``None``: there are features only, of which nothing was measured"""
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    """seconds of the stages so far"""
 
     @property
     def nothing(self) -> str:
@@ -105,6 +108,16 @@ class _Request:
             f"{self.name} gives neither a feature nor text{f' ({reasons})' * bool(reasons)}; "
             "give a transcript or another preset"
         )
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked about each clip."""
+
+    offered: LabelSet
+    with_reason: bool
+    with_answer: bool = False
+    wording: str | None = None
 
 
 class Predictor:
@@ -217,8 +230,8 @@ class Predictor:
             MediaError: the file gives nothing to answer from
             ValueError: the labels or the text are unusable
         """
-        offered = self._offered(labels)
-        return self._answer([self._prepare_one(path, text)], offered, with_reason)[0]
+        asked = _Question(self._offered(labels), with_reason)
+        return self._answer([self._prepare_one(path, text)], asked)[0]
 
     def batch(
         self,
@@ -244,13 +257,56 @@ class Predictor:
         Raises:
             ValueError: the labels are unusable, or there are more or fewer texts than files
         """
-        offered = self._offered(labels)
+        asked = _Question(self._offered(labels), with_reason)
         paths = list(paths)
         spoken = list(texts) if texts is not None else [None] * len(paths)
         rows = list(zip(paths, spoken, strict=True))
         for start in range(0, len(rows), batch_size):
             group = rows[start : start + batch_size]
-            yield from self._answer_group(group, offered, with_reason)
+            yield from self._answer_group(group, asked)
+
+    def encode(self, clips: Sequence[Clip]) -> list[EncodedClip]:
+        """Encode clips together, so that they can be asked about several times.
+
+        Args:
+            clips: as `read` gives them, or with modalities taken out of them
+        """
+        shared: dict[str, float] = {}
+        with _timed(shared, "encode"):
+            features = self.extractor.extract_batch(clips) if clips else []
+        times = {"encode": shared["encode"] / max(1, len(clips))}
+        return [
+            EncodedClip(clip.clip_id, row, clip.transcript, clip, times)
+            for clip, row in zip(clips, features, strict=True)
+        ]
+
+    def answer(
+        self,
+        encoded: Sequence[EncodedClip],
+        labels: Labels = None,
+        *,
+        question: str | None = None,
+        with_reason: bool = True,
+        with_answer: bool = False,
+    ) -> list[Prediction | ClipFailure]:
+        """Answer for encoded clips together, in order; one that cannot be answered fails alone.
+
+        Args:
+            encoded: the clips
+            labels: labels to offer, in this order; default is the preset's list
+            question: wording of the emotion task; default is that of `emotion_llama.prompt`
+            with_reason: also write the reasons, which takes most of the time
+            with_answer: also let the model write freely which emotion it is, see
+                `Prediction.answer`
+
+        Raises:
+            ValueError: the labels are unusable
+        """
+        asked = _Question(self._offered(labels), with_reason, with_answer, question)
+        answers = iter(self._answer_each([one for one in encoded if not one.nothing], asked))
+        return [
+            ClipFailure(one.name, one.nothing) if one.nothing else next(answers) for one in encoded
+        ]
 
     def from_features(
         self,
@@ -266,8 +322,8 @@ class Predictor:
         Raises:
             ValueError: there is neither a feature nor text, or a feature has a wrong shape
         """
-        request = _Request(name, features, text or None)
-        return self._answer([request], self._offered(labels), with_reason)[0]
+        request = EncodedClip(name, features, text or None)
+        return self._answer([request], _Question(self._offered(labels), with_reason))[0]
 
     def embeddings(self, path: str | Path) -> Features:
         """Give the encoder outputs of a file; absent modalities are ``None`` and named.
@@ -289,19 +345,16 @@ class Predictor:
     def _offered(self, labels: Labels) -> LabelSet:
         return label_set(self.model.config.labels if labels is None else labels)
 
-    def _prepare_one(self, path: str | Path | None, text: str | None) -> _Request:
+    def _prepare_one(self, path: str | Path | None, text: str | None) -> EncodedClip:
         timings: dict[str, float] = {}
         with _timed(timings, "read"):
             clip = self.read(path, text)
         with _timed(timings, "encode"):
             features = self.extractor.extract(clip)
-        return _Request(str(path or clip.clip_id), features, clip.transcript, clip, timings)
+        return EncodedClip(str(path or clip.clip_id), features, clip.transcript, clip, timings)
 
     def _answer_group(
-        self,
-        rows: Sequence[tuple[str | Path, str | None]],
-        offered: LabelSet,
-        with_reason: bool,
+        self, rows: Sequence[tuple[str | Path, str | None]], asked: _Question
     ) -> Iterator[Prediction | ClipFailure]:
         """Read, encode and answer a group together; failures keep their place."""
         results: list[Prediction | ClipFailure | None] = []
@@ -316,75 +369,57 @@ class Predictor:
                 results.append(None)
             except (ValueError, OSError) as error:  # MediaError is a ValueError
                 results.append(ClipFailure(str(path), str(error)))
-        answers = self._answer_clips(clips, timings, offered, with_reason)
+        encoded = [
+            replace(one, timings_s={**times, **one.timings_s})
+            for one, times in zip(self.encode(clips), timings, strict=True)
+        ]
+        answers = iter(self.answer(encoded, asked.offered, with_reason=asked.with_reason))
         for row, result in zip(rows, results, strict=True):
             yield result or replace(next(answers), clip=str(row[0]))
 
-    def _answer_clips(
-        self,
-        clips: list[Clip],
-        timings: list[dict[str, float]],
-        offered: LabelSet,
-        with_reason: bool,
-    ) -> Iterator[Prediction | ClipFailure]:
-        """Encode and answer clips together; one that leaves nothing to answer from fails alone."""
-        if not clips:
-            return
-        shared: dict[str, float] = {}
-        with _timed(shared, "encode"):
-            features = self.extractor.extract_batch(clips)
-        encode = {"encode": shared["encode"] / len(clips)}
-        requests = [
-            _Request(clip.clip_id, row, clip.transcript, clip, times | encode)
-            for clip, row, times in zip(clips, features, timings, strict=True)
-        ]
-        usable = [request for request in requests if not request.nothing]
-        answers = iter(self._answer_each(usable, offered, with_reason))
-        for request in requests:
-            why = request.nothing
-            yield ClipFailure(request.name, why) if why else next(answers)
-
     def _answer_each(
-        self, requests: list[_Request], offered: LabelSet, with_reason: bool
+        self, requests: Sequence[EncodedClip], asked: _Question
     ) -> Sequence[Prediction | ClipFailure]:
         """Answer together; where one clip cannot be (a transcript too long), answer one by one."""
         try:
-            return self._answer(requests, offered, with_reason) if requests else []
+            return self._answer(requests, asked) if requests else []
         except ValueError as error:
             if len(requests) == 1:
                 return [ClipFailure(requests[0].name, str(error))]
-        return [self._answer_each([one], offered, with_reason)[0] for one in requests]
+        return [self._answer_each([one], asked)[0] for one in requests]
 
-    def _answer(
-        self, requests: Sequence[_Request], offered: LabelSet, with_reason: bool
-    ) -> list[Prediction]:
+    def _answer(self, requests: Sequence[EncodedClip], asked: _Question) -> list[Prediction]:
         """Score the labels and, if asked, write the reason for encoded clips."""
         for request in requests:
             if request.nothing:
                 raise ValueError(request.nothing)
         shared: dict[str, float] = {}
+        offered = asked.offered
         with _timed(shared, "label"):
-            probabilities = self._score(requests, offered)
-            parsed = self._parse(requests, offered) if self.decision == "greedy" else None
+            probabilities = self._score(requests, asked)
+            written = self._written(requests, asked)
         rows = [dict(zip(offered.labels, row.tolist(), strict=True)) for row in probabilities]
-        labels = parsed or [max(row, key=row.__getitem__) for row in rows]
+        labels: list[str | None] = [max(row, key=row.__getitem__) for row in rows]
+        if self.decision == "greedy":
+            labels = [parse_label(str(answer), offered) for answer in written]
         reasons: Sequence[str | None] = [None] * len(requests)
-        if with_reason:
+        if asked.with_reason:
             with _timed(shared, "reason"):
                 reasons = self._reasons(requests, labels, offered)
         parts = {name: seconds / len(requests) for name, seconds in shared.items()}
         predictions = []
         for index, request in enumerate(requests):
             clip = request.clip
-            measured = (clip.evidence or ()) if with_reason and clip is not None else ()
+            measured = (clip.evidence or ()) if asked.with_reason and clip is not None else ()
             prediction = self._prediction(
                 request, labels[index], rows[index], reasons[index], measured, parts
             )
-            predictions.append(_with_doubt(prediction, offered))
+            answered = replace(prediction, answer=written[index])
+            predictions.append(_with_doubt(answered, offered))
         return predictions
 
     def _reasons(
-        self, requests: Sequence[_Request], labels: Sequence[str | None], offered: LabelSet
+        self, requests: Sequence[EncodedClip], labels: Sequence[str | None], offered: LabelSet
     ) -> list[str]:
         """Write a reason for each clip; where it states what was not measured, write on from there.
 
@@ -406,7 +441,7 @@ class Predictor:
         return reasons
 
     def _true_reason(
-        self, request: _Request, label: str, offered: LabelSet, reason: str, ruled_out: list[str]
+        self, request: EncodedClip, label: str, offered: LabelSet, reason: str, ruled_out: list[str]
     ) -> str:
         """Go on from the true beginning of a reason, clause by clause, with what was measured.
 
@@ -451,34 +486,40 @@ class Predictor:
             return []
         return [other for other in {*self.model.config.labels, *offered.labels} if other != label]
 
-    def _score(self, requests: Sequence[_Request], offered: LabelSet) -> torch.Tensor:
+    def _score(self, requests: Sequence[EncodedClip], asked: _Question) -> torch.Tensor:
         """Give the probability of each offered label, [b x a]."""
-        samples, features = self._questions(requests, "emotion", offered)
+        offered = asked.offered
+        samples, features = self._questions(requests, "emotion", offered, asked.wording)
         return label_probabilities(self.model, self.processor, samples, features, offered.labels)
 
-    def _parse(self, requests: Sequence[_Request], offered: LabelSet) -> list[str | None]:
-        answers = self._generate(requests, "emotion", offered, max_new_tokens=LABEL_TOKENS)
-        return [parse_label(answer, offered) for answer in answers]
+    def _written(self, requests: Sequence[EncodedClip], asked: _Question) -> Sequence[str | None]:
+        """Let the model write the emotion freely, where that is asked for or decides."""
+        if self.decision == "scored" and not asked.with_answer:
+            return [None] * len(requests)
+        samples, features = self._questions(requests, "emotion", asked.offered, asked.wording)
+        return write_answers(
+            self.model, self.processor, samples, features, max_new_tokens=LABEL_TOKENS
+        )
 
     def _generate(
-        self, requests: Sequence[_Request], task: Task, offered: LabelSet, **settings: Any
+        self, requests: Sequence[EncodedClip], task: Task, offered: LabelSet, **settings: Any
     ) -> list[str]:
         samples, features = self._questions(requests, task, offered)
         return write_answers(self.model, self.processor, samples, features, **settings)
 
     @staticmethod
     def _questions(
-        requests: Sequence[_Request], task: Task, offered: LabelSet
+        requests: Sequence[EncodedClip], task: Task, offered: LabelSet, wording: str | None = None
     ) -> tuple[list[Sample], list[Features]]:
         samples = [
-            Sample(task, transcript=request.transcript, labels=offered.labels, name=request.name)
+            Sample(task, request.transcript, wording, offered.labels, name=request.name)
             for request in requests
         ]
         return samples, [request.features for request in requests]
 
     def _prediction(
         self,
-        request: _Request,
+        request: EncodedClip,
         label: str | None,
         probabilities: dict[str, float],
         reason: str | None,
@@ -490,7 +531,7 @@ class Predictor:
         threshold = self.model.config.unsure_below
         missing = self._missing(request)
         faceless = not {"local", "audio", "text"} - set(missing)
-        timings = request.timings_s | parts
+        timings = {**request.timings_s, **parts}
         return Prediction(
             clip=request.name,
             label=label,
@@ -521,7 +562,7 @@ class Predictor:
         for words in not_measured(reason, clip.evidence or ()):
             yield f"the reason says {words!r}, which was not measured"
 
-    def _missing(self, request: _Request) -> dict[Modality, str]:
+    def _missing(self, request: EncodedClip) -> dict[Modality, str]:
         """Name every modality that the answer does not use, with the reason."""
         known = {**(request.clip.missing if request.clip else {}), **request.features.missing}
         used = request.features.present + (("text",) if request.transcript else ())

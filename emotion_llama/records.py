@@ -229,6 +229,9 @@ class Prediction:
     warnings: tuple[str, ...]
     timings_s: Mapping[str, float]
     preset: str
+    answer: str | None = None
+    """what the model wrote to the emotion task with greedy decoding, unread; ``None`` where the
+    label is scored and nothing was to be written"""
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

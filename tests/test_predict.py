@@ -335,6 +335,39 @@ def test_a_greedy_answer_that_names_no_label_is_none(preset: Path, talking_film:
     assert sum(answer.probabilities.values()) == pytest.approx(1)
 
 
+def test_what_is_encoded_once_is_asked_as_often_as_wanted(
+    predictor: Predictor, talking_film: Path
+) -> None:
+    clip = predictor.read(talking_film, "Hello there.")
+    silent = replace(clip, waveform=None, missing={"audio": "left out"})
+    nothing = replace(clip, waveform=None, frames=None, key_frame=None, faces=None, transcript=None)
+    encoded = predictor.encode([clip, nothing, silent])
+    whole, failure, mute = predictor.answer(encoded, with_reason=False)
+    assert isinstance(failure, ClipFailure)
+    assert isinstance(whole, Prediction)
+    assert isinstance(mute, Prediction)
+    assert close(whole, predictor(talking_film, "Hello there.", with_reason=False))
+    assert whole.answer is None
+    assert mute.missing["audio"] == "left out"
+    assert whole.probabilities != mute.probabilities
+    reworded = predictor.answer(encoded[:1], question="Who is sad?", with_reason=False)[0]
+    assert isinstance(reworded, Prediction)
+    assert whole.probabilities != reworded.probabilities
+
+
+def test_a_free_answer_stands_beside_the_scored_label(
+    preset: Path, predictor: Predictor, talking_film: Path
+) -> None:
+    encoded = predictor.encode([predictor.read(talking_film)])
+    scored = predictor.answer(encoded, with_reason=False, with_answer=True)[0]
+    greedy = Predictor.from_pretrained(preset, device="cpu", decision="greedy", media=WHOLE_FRAME)
+    parsed = greedy(talking_film, with_reason=False)
+    assert isinstance(scored, Prediction)
+    assert scored.answer == parsed.answer
+    assert scored.answer
+    assert scored.label == max(scored.probabilities, key=scored.probabilities.__getitem__)
+
+
 def test_temperature_sharpens_or_flattens(predictor: Predictor, talking_film: Path) -> None:
     config = predictor.model.config
     before = predictor(talking_film)
