@@ -83,27 +83,13 @@ class ClipReader:
 
     def complete(self, clip: Clip) -> Clip:
         """Do the second half of `read`: the face and, if asked to, the words and measures."""
-        return self._measured(self._with_words(self._with_face(clip)))
+        return self.finish(self.find_face(clip))
 
-    def _measured(self, clip: Clip) -> Clip:
-        return clip if self.measure is None else replace(clip, evidence=self.measure(clip))
+    def find_face(self, clip: Clip) -> Clip:
+        """Follow the face of the person asked for, and choose the key frame if it depends on it.
 
-    def _with_words(self, clip: Clip) -> Clip:
-        """Let the recogniser read the words of a clip without transcript, and say so."""
-        recognizer = self.speech_recognizer
-        if recognizer is None or clip.waveform is None or clip.transcript is not None:
-            return clip
-        words = recognizer.transcribe(clip.waveform, clip.sample_rate_hz).strip()
-        if not words:
-            deaf: dict[Modality, str] = {"text": f"{recognizer.name} heard no words"}
-            return replace(clip, missing={**clip.missing, **deaf})
-        missing: dict[Modality, str] = {**clip.missing}
-        missing.pop("text", None)
-        note = f"the words were recognised by {recognizer.name} ({recognizer.version}): {words!r}"
-        return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
-
-    def _with_face(self, clip: Clip) -> Clip:
-        """Follow the face of the person asked for; name who and what is not there."""
+        Who and what is not there is named in ``missing``.
+        """
         if clip.frames is None or clip.frame_times_s is None:
             return clip
         size = self.media.face_crop_size
@@ -131,6 +117,27 @@ class ClipReader:
             why = f"there is no person {person}: {count}"
         absent: dict[Modality, str] = {"local": why, "temporal": why}
         return self._at_peak(replace(clip, missing={**clip.missing, **absent}))
+
+    def finish(self, clip: Clip) -> Clip:
+        """Do what is left of `complete` where the face is found: words and measures."""
+        return self._measured(self._with_words(clip))
+
+    def _measured(self, clip: Clip) -> Clip:
+        return clip if self.measure is None else replace(clip, evidence=self.measure(clip))
+
+    def _with_words(self, clip: Clip) -> Clip:
+        """Let the recogniser read the words of a clip without transcript, and say so."""
+        recognizer = self.speech_recognizer
+        if recognizer is None or clip.waveform is None or clip.transcript is not None:
+            return clip
+        words = recognizer.transcribe(clip.waveform, clip.sample_rate_hz).strip()
+        if not words:
+            deaf: dict[Modality, str] = {"text": f"{recognizer.name} heard no words"}
+            return replace(clip, missing={**clip.missing, **deaf})
+        missing: dict[Modality, str] = {**clip.missing}
+        missing.pop("text", None)
+        note = f"the words were recognised by {recognizer.name} ({recognizer.version}): {words!r}"
+        return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
 
     def _seeks_peak(self, clip: Clip) -> bool:
         """Tell whether the key frame is chosen by the face; a still has but one frame."""

@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from emotion_llama.cli import build, convert, doctor, extract, face, merr, predict, train
+from emotion_llama.cli import (
+    build,
+    convert,
+    doctor,
+    evaluate,
+    extract,
+    face,
+    merr,
+    predict,
+    train,
+)
 from emotion_llama.version import __version__
 
 app = typer.Typer(
@@ -56,6 +66,7 @@ app.command(epilog=face.EXIT_CODES)(face.face)
 app.command(epilog=build.EXIT_CODES)(build.build)
 app.add_typer(merr.app)
 app.command(epilog=train.EXIT_CODES)(train.train)
+app.command(epilog=evaluate.EXIT_CODES)(evaluate.evaluate)
 app.command()(convert.convert)
 app.command()(convert.export)
 app.command(epilog=doctor.EXIT_CODES)(doctor.doctor)

@@ -11,13 +11,13 @@ import numpy as np
 from face_networks.planted_people import people, planted
 from numpy.typing import NDArray
 
+from emotion_llama.evaluation.measured import face_of, voice_of
 from emotion_llama.media.film_writer import FilmWriter
 from emotion_llama.merr.facial import ABSENT, read_facial
 from emotion_llama.merr.voice_clues import read_voice
 from emotion_llama.voice import grade
 
 from .bench import Bench
-from .faithful import measure_clip, voice_of
 from .language import joined
 from .rows import Row, mean_row
 
@@ -182,7 +182,7 @@ def film(folder: Path, portrait: planted.Portrait, motion: str | None) -> Path:
 def look(bench: Bench, path: Path) -> tuple[str, set[str]]:
     """Give the reason of a film, and the units that were measured in it."""
     answer = bench.predictor(path)
-    face, _ = measure_clip(bench.predictor.reader, bench.predictor.read(path))
+    face = face_of(bench.predictor.reader, bench.predictor.read(path))
     units = () if face is None else face.units
     return answer.reason or "", {one.unit for one in units if one.is_present}
 

@@ -1,0 +1,239 @@
+"""A loaded preset and samples of a protocol -> rows of answers, block by block.
+
+Knows: what is asked about each sample, and in which form answers are kept. Does not know: files of
+runs, figures. Every sample gets its row: one that cannot be answered says why.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from emotion_llama.evaluation.blocks import Row
+from emotion_llama.evaluation.measured import reason_record
+from emotion_llama.evaluation.modalities import (
+    PARTS,
+    Part,
+    keep,
+    keep_encoded,
+    parts_in,
+)
+from emotion_llama.evaluation.modality_shares import subsets
+from emotion_llama.evaluation.protocol import Protocol
+from emotion_llama.evaluation.samples import EvalSample
+from emotion_llama.labels import LabelSet, parse_label
+from emotion_llama.predict import ClipFailure, EncodedClip, Predictor
+from emotion_llama.prompt import EMOTION_QUESTION
+from emotion_llama.records import Clip, Prediction
+
+ANSWERS, MEASURES = "answers.jsonl", "measures.jsonl"
+SUBSETS, ORDERS, PHRASINGS = "subsets.jsonl", "orders.jsonl", "phrasings.jsonl"
+DIGITS = 6
+"""Of a probability: rounding hides what another order of additions changes."""
+
+Rows = dict[str, list[Row]]
+"""File of a run -> its next rows."""
+Answer = Prediction | ClipFailure
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked about every sample."""
+
+    parts: tuple[Part, ...] = PARTS
+    """what is shown of a clip; the rest is left out and stated as missing"""
+    with_reason: bool = True
+    subsets: bool = True
+    """also answer from every part alone and every pair"""
+    orders: Mapping[str, tuple[str, ...]] | None = None
+    """name -> the offered labels in another order"""
+    phrasings: Mapping[str, str] | None = None
+    """name -> another wording of the question, with a place ``{labels}``"""
+
+
+class Examiner:
+    """Asks a preset about blocks of samples; a `emotion_llama.bulk.Worker`.
+
+    Args:
+        predictor: the loaded preset
+        protocol: labels and how pictures are read
+        asked: what is asked
+        analysed: ids of the samples that are asked in other ways too; ``None``: all
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        protocol: Protocol,
+        asked: Asked,
+        analysed: frozenset[str] | None = None,
+    ) -> None:
+        self.predictor = reading(predictor, protocol)
+        self.protocol = protocol
+        self.asked = asked
+        self.analysed = analysed
+
+    def run(self, block: tuple[int, Sequence[EvalSample]]) -> Rows:
+        """Answer for one numbered block."""
+        samples = block[1]
+        clips, failures = self._read(samples)
+        read = [sample for sample in samples if sample.sample_id in clips]
+        encoded = self.predictor.encode([clips[sample.sample_id] for sample in read])
+        by_id = dict(zip([sample.sample_id for sample in read], encoded, strict=True))
+        answers = dict(failures) | self._answers(by_id)
+        rows: Rows = {ANSWERS: [self._row(one, answers[one.sample_id]) for one in samples]}
+        if self.asked.with_reason:
+            rows[MEASURES] = list(self._measures(read, clips, answers))
+        return rows | self._other_ways(by_id)
+
+    def save(self) -> None:
+        """Do nothing: the run writes what blocks come to."""
+
+    def _read(self, samples: Sequence[EvalSample]) -> tuple[dict[str, Clip], dict[str, Answer]]:
+        """Read the files; give the clips, and why others have none."""
+        clips: dict[str, Clip] = {}
+        failures: dict[str, Answer] = {}
+        for sample in samples:
+            try:
+                clip = self.predictor.read(sample.path, sample.transcript)
+                clips[sample.sample_id] = keep(clip, self.asked.parts)
+            except (ValueError, OSError) as error:  # MediaError is a ValueError
+                failures[sample.sample_id] = ClipFailure(sample.sample_id, str(error))
+        return clips, failures
+
+    def _answers(self, encoded: Mapping[str, EncodedClip]) -> dict[str, Answer]:
+        labels = self.protocol.asked or None
+        found = self.predictor.answer(
+            list(encoded.values()), labels, with_reason=self.asked.with_reason, with_answer=True
+        )
+        return dict(zip(encoded, found, strict=True))
+
+    def _row(self, sample: EvalSample, answer: Answer) -> Row:
+        """Put a sample and its answer into a row; names are those of `Prediction`."""
+        row: Row = {
+            "sample_id": sample.sample_id,
+            "dataset": self.protocol.name,
+            "split": sample.split,
+            "fold": sample.fold,
+            "groups": dict(sample.groups),
+            "target": sample.truth.label,
+            "truth": asdict(sample.truth),
+            "error": answer.error if isinstance(answer, ClipFailure) else None,
+        }
+        if isinstance(answer, ClipFailure):
+            return row
+        fields = answer.to_dict()
+        del fields["timings_s"]  # the only thing that another run changes
+        fields["clip"] = sample.sample_id
+        fields["probabilities"] = rounded(answer.probabilities)
+        fields["confidence"] = round(answer.confidence, DIGITS)
+        fields["valence"] = None if answer.valence is None else round(answer.valence, DIGITS)
+        return {**row, **fields, **self._parsed(answer)}
+
+    def _parsed(self, answer: Prediction) -> Row:
+        """Say what a free answer came to: ``ok``, ``mapped``, ``invalid`` or ``empty``."""
+        offered = LabelSet(self.protocol.name, tuple(answer.probabilities))
+        parsed = parse_label(answer.answer or "", offered)
+        counted = self.protocol.scored(parsed)
+        status = "ok" if parsed == counted else "mapped"
+        if parsed is None:
+            status = "invalid" if (answer.answer or "").strip() else "empty"
+        return {
+            "parse_status": status,
+            "written_label": counted,
+            "scored_label": self.protocol.scored(answer.label),
+        }
+
+    def _measures(
+        self,
+        samples: Sequence[EvalSample],
+        clips: Mapping[str, Clip],
+        answers: Mapping[str, Answer],
+    ) -> Iterator[Row]:
+        """Measure the clips that have a reason in full, to hold the reason against."""
+        for sample in samples:
+            answer = answers[sample.sample_id]
+            if isinstance(answer, Prediction) and answer.reason:
+                clip = clips[sample.sample_id]
+                person = sample.groups.get("speaker")
+                reader = self.predictor.reader
+                yield asdict(reason_record(sample.sample_id, clip, answer.reason, person, reader))
+
+    def _other_ways(self, encoded: Mapping[str, EncodedClip]) -> Rows:
+        """Ask about the same clips with less shown, other orders and other wordings."""
+        if self.analysed is not None:
+            encoded = {name: one for name, one in encoded.items() if name in self.analysed}
+        rows: Rows = {}
+        if self.asked.subsets:
+            rows[SUBSETS] = list(self._subsets(encoded))
+        asked, orders, wordings = self.protocol.asked, self.asked.orders, self.asked.phrasings
+        if orders is not None:
+            rows[ORDERS] = [
+                row
+                for name, labels in orders.items()
+                for row in self._variant(encoded, name, labels, None)
+            ]
+        if wordings is not None:
+            rows[PHRASINGS] = [
+                row
+                for name, wording in {"default": EMOTION_QUESTION, **wordings}.items()
+                for row in self._variant(encoded, name, asked, wording)
+            ]
+        return rows
+
+    def _subsets(self, encoded: Mapping[str, EncodedClip]) -> Iterator[Row]:
+        for names in subsets(self.asked.parts):
+            chosen = [part for part in PARTS if part in names]
+            shown = {
+                name: keep_encoded(one, chosen)
+                for name, one in encoded.items()
+                if one.clip is None or set(chosen) <= set(parts_in(one.clip))
+            }
+            yield from self._variant(shown, "+".join(chosen), self.protocol.asked, None)
+
+    def _variant(
+        self,
+        encoded: Mapping[str, EncodedClip],
+        name: str,
+        labels: Sequence[str],
+        wording: str | None,
+    ) -> Iterator[Row]:
+        question = None if wording is None else wording.format(labels=", ".join(labels))
+        found = self.predictor.answer(
+            list(encoded.values()), labels, question=question, with_reason=False
+        )
+        for sample_id, answer in zip(encoded, found, strict=True):
+            yield variant_row(sample_id, name, answer, self.protocol)
+
+
+def variant_row(sample_id: str, variant: str, answer: Answer, protocol: Protocol) -> Row:
+    """Keep of an answer to a changed question what figures need."""
+    if isinstance(answer, ClipFailure):
+        return {"sample_id": sample_id, "variant": variant, "error": answer.error}
+    return {
+        "sample_id": sample_id,
+        "variant": variant,
+        "scored_label": protocol.scored(answer.label),
+        "confidence": round(answer.confidence, DIGITS),
+        "error": None,
+    }
+
+
+def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Round probabilities as they are written."""
+    return {label: round(value, DIGITS) for label, value in probabilities.items()}
+
+
+def reading(predictor: Predictor, protocol: Protocol) -> Predictor:
+    """Give a predictor that reads pictures as the protocol says."""
+    if predictor.reader.media.face_source == protocol.face_source:
+        return predictor
+    reader = copy.copy(predictor.reader)
+    reader.media = reader.media.model_copy(update={"face_source": protocol.face_source})
+    return Predictor(
+        predictor.model,
+        predictor.processor,
+        predictor.extractor,
+        preset=predictor.preset,
+        reader=reader,
+        decision=predictor.decision,
+    )

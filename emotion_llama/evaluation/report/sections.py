@@ -1,0 +1,438 @@
+"""Figures of a run -> the sections of its report, each a piece of HTML.
+
+Knows: which figure is explained how, in which order. Does not know: files, single answers, the page
+around. A section whose figures a run does not have gives ``None``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from emotion_llama.evaluation.metrics import LEVEL
+from emotion_llama.evaluation.report import plots
+from emotion_llama.evaluation.report.markup import (
+    NONE,
+    Html,
+    escaped,
+    fields,
+    flat,
+    joined,
+    note,
+    number,
+    strip,
+    table,
+    tag,
+    title_of,
+    value_of,
+    with_range,
+)
+from emotion_llama.evaluation.report.read import (
+    FigureRow,
+    FigureSetRow,
+    GroupsRow,
+    MetricsRow,
+    NoiseRow,
+    NoisesRow,
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One heading of the page."""
+
+    name: str
+    """of its figures in ``metrics.json``"""
+    title: str
+    draw: Callable[[MetricsRow], Html | None]
+    anchor: str | None = None
+    """where two sections draw the same figures; ``None``: ``name``"""
+
+
+def interval_words(figures: Sequence[FigureRow]) -> str:
+    """Say what the intervals of these figures are."""
+    over = sorted({one.over for one in figures if one.low is not None})
+    if not over:
+        return "No intervals were drawn."
+    units = " and ".join("clips" if one == "clips" else f"{one}s" for one in over)
+    return f"Ranges are {100 * LEVEL:.0f} % bootstrap intervals, drawn over {units}."
+
+
+def _plot(name: str, words: str, n: int | None, draw: Callable[[], Any]) -> Html:
+    """Give a plot on its card, with what it shows; without matplotlib, say so."""
+    clips = "" if n is None else f" n = {n:,} clips."
+    caption = tag("figcaption", words, clips)
+    if plots.has_matplotlib():
+        return tag("figure", Html(plots.svg(draw(), name, words)), caption)
+    missing = note(
+        "Not drawn: found no matplotlib. Install it with pip install 'emotion-llama[plot]' and "
+        "write the report again."
+    )
+    return tag("figure", missing, caption)
+
+
+def _labels(metrics: MetricsRow) -> Html | None:
+    if metrics.labels is None:
+        return None
+    sets = [*_counted(metrics), *_without_model(metrics)]
+    shown = [one for _, one in sets if one is not None]
+    names = list(dict.fromkeys(name for one in shown for name in one.figures))
+    rows = [_set_row(metrics, title, one, names) for title, one in sets]
+    if metrics.protocol.published:
+        published = [number(metrics.protocol.published.get(name)) for name in names]
+        title = f"published: {metrics.protocol.published_by or 'no source given'}"
+        rows.append([tag("span", title, _class="quiet"), "not given", *published])
+    figures = [figure for one in shown for figure in one.figures.values()]
+    return joined(
+        [
+            note(
+                "Scored: the most probable label. Written: the label read from the text; an answer "
+                "without one is wrong. Published way: an answer without a label counts as neutral, "
+                "which makes figures comparable with the paper and no others. "
+                "The other rows need no model. ",
+                interval_words(figures),
+            ),
+            table(["answers", "clips", *map(title_of, names)], rows),
+        ]
+    )
+
+
+def _counted(metrics: MetricsRow) -> list[tuple[str, FigureSetRow | None]]:
+    labels = metrics.labels
+    assert labels is not None
+    published = "published way"
+    if labels.published and labels.published.became_neutral is not None:
+        published += f" ({labels.published.became_neutral:,} became neutral)"
+    return [("scored", labels.scored), ("written", labels.written), (published, labels.published)]
+
+
+def _without_model(metrics: MetricsRow) -> list[tuple[str, FigureSetRow | None]]:
+    baselines = metrics.baselines
+    if baselines is None:
+        return [("baselines", None)]
+    return [
+        ("most frequent label", baselines.majority),
+        *((f"always {label}", one) for label, one in baselines.constant.items()),
+        ("chance", baselines.chance),
+    ]
+
+
+def _set_row(
+    metrics: MetricsRow, title: str, one: FigureSetRow | None, names: Sequence[str]
+) -> list[object]:
+    if one is None:
+        name = title.split(" (")[0]
+        keys = (f"labels.{name}", f"baselines.{name}", name)
+        reason = next((metrics.absent[key] for key in keys if key in metrics.absent), None)
+        return [title, reason or "not in this run; metrics.json gives no reason"]
+    clips = "same" if one.num_clips is None else number(one.num_clips)
+    cells = [
+        with_range(found.value, found.low, found.high) if (found := one.figures.get(name)) else NONE
+        for name in names
+    ]
+    return [title, clips, *cells]
+
+
+def _confusion(metrics: MetricsRow) -> Html | None:
+    scored = metrics.labels.scored if metrics.labels else None
+    if scored is None or scored.confusion is None:
+        return None
+    matrix = scored.confusion
+    words = "Scored answers: share of each truth's clips, below it their number."
+    return _plot("confusion", words, scored.num_clips, lambda: plots.draw_confusion(matrix))
+
+
+def _per_label(metrics: MetricsRow) -> Html | None:
+    scored = metrics.labels.scored if metrics.labels else None
+    if scored is None or not scored.per_label:
+        return None
+    rows = [
+        [label, number(one.support), number(one.recall), number(one.precision), number(one.f1)]
+        for label, one in scored.per_label.items()
+    ]
+    words = "Recall, precision and F1 of each label, with its clips in brackets."
+    return _beside(
+        _plot("labels", words, scored.num_clips, lambda: plots.draw_labels(dict(scored.per_label))),
+        table(("label", "clips", "recall", "precision", "F1"), rows),
+    )
+
+
+def _beside(*parts: Html) -> Html:
+    return tag("div", *parts, _class="beside")
+
+
+def _folds(metrics: MetricsRow) -> Html | None:
+    if metrics.folds is None:
+        return None
+    folds = metrics.folds
+    names = list(dict.fromkeys(name for one in folds.values() for name in one.figures))
+    last = [name for name in ("mean", "sd") if name in folds]
+    order = [*(name for name in folds if name not in last), *last]
+    titles = {"mean": "mean", "sd": "standard deviation"}
+    rows = [
+        _set_row(metrics, titles.get(name, f"fold {name}"), folds[name], names) for name in order
+    ]
+    return table(["fold", "clips", *map(title_of, names)], rows)
+
+
+def _calibration(metrics: MetricsRow) -> Html | None:
+    if metrics.calibration is None:
+        return None
+    found = metrics.calibration
+    values = found.model_dump(exclude={"bins", "num_clips"})
+    rows = [(title_of(name), number(value)) for name, value in values.items()]
+    words = "Bars on the dashed line: confidences can be taken at their word."
+    parts = [table(("figure", f"n = {found.num_clips:,}"), rows)]
+    if any(one.count for one in found.bins):
+        plot = _plot("reliability", words, found.num_clips, lambda: plots.draw_reliability(found))
+        parts.insert(0, plot)
+    else:
+        parts.append(note("No bin holds a clip, so there is nothing to draw."))
+    return joined([note("A value of none was not computed: too few clips."), _beside(*parts)])
+
+
+def _risk_coverage(metrics: MetricsRow) -> Html | None:
+    curve = metrics.risk_coverage
+    if curve is None:
+        return None
+    n = metrics.calibration.num_clips if metrics.calibration else None
+    words = "Wrong answers when only the most confident ones are given."
+    if curve.answered_at_80 is not None:
+        words += f" At 80 % right, {100 * curve.answered_at_80:.0f} % of the clips are answered."
+    rows = [
+        ("area under the curve (AURC)", number(curve.aurc)),
+        ("share answered at 80 % right", number(curve.answered_at_80)),
+    ]
+    return _beside(
+        _plot("risk", words, n, lambda: plots.draw_risk(curve)), table(("figure", "value"), rows)
+    )
+
+
+def _subsets(metrics: MetricsRow) -> Html | None:
+    found = metrics.subsets
+    if found is None:
+        return None
+    rows = [
+        [
+            " + ".join(row.modalities) or "nothing",
+            number(row.num_clips),
+            with_range(row.value, row.low, row.high),
+            strip(row.value, row.low, row.high),
+        ]
+        for row in found.rows
+    ]
+    parts = [table(("modalities", "clips", title_of(found.figure), "0 to 1"), rows)]
+    if found.shapley or found.drop:
+        words = "What each modality adds, over all orders in which they can be added."
+        n = max((row.num_clips for row in found.rows), default=None)
+        parts.append(_plot("shapley", words, n, lambda: plots.draw_shares(found)))
+    return _beside(*parts)
+
+
+def _noise(metrics: MetricsRow) -> Html | None:
+    found = metrics.noise
+    if found is None:
+        return None
+    rows = [
+        [
+            plots.noise_name(row),
+            number(row.num_clips),
+            number(row.clean),
+            with_range(row.value, row.low, row.high),
+            number(row.drop, signed=True),
+        ]
+        for row in found.rows
+    ]
+    head = ("disturbance", "clips", "clean", title_of(found.figure), "lost")
+    return joined([table(head, rows), tag("div", *_noise_plots(found), _class="plots")])
+
+
+def _noise_plots(found: NoisesRow) -> list[Html]:
+    """Draw a plot for each kind, all of one scale."""
+    ends = [one for row in found.rows for one in (row.clean, row.value, row.high) if one]
+    top = 1.05 * max(ends, default=1.0)
+    kinds: dict[str, list[NoiseRow]] = {}
+    for row in found.rows:
+        kinds.setdefault(row.kind, []).append(row)
+    return [
+        _plot(
+            f"noise{place}",
+            f"Disturbed {kind}. Black line: the clean figure of the same clips.",
+            max(row.num_clips for row in rows),
+            partial(plots.draw_noise, rows, found.figure, top),
+        )
+        for place, (kind, rows) in enumerate(kinds.items())
+    ]
+
+
+def _groups(metrics: MetricsRow) -> Html | None:
+    if metrics.groups is None:
+        return None
+    parts: list[Html] = [
+        note(
+            "Mean recall of each group. A group with few clips has no figure, because chance would "
+            "make most of it."
+        )
+    ]
+    for name, found in metrics.groups.items():
+        parts += [tag("h3", title_of(name)), _group_table(found), _group_note(found)]
+    return joined(parts)
+
+
+def _group_table(found: GroupsRow) -> Html:
+    rows: list[list[object]] = [
+        [
+            row.group,
+            number(row.n),
+            with_range(row.uar, row.low, row.high),
+            strip(row.uar, row.low, row.high),
+        ]
+        for row in found.rows
+    ]
+    rows += [[row.group, number(row.n), "too few clips for a figure"] for row in found.suppressed]
+    return table(("group", "clips", title_of("uar"), "0 to 1"), rows)
+
+
+def _group_note(found: GroupsRow) -> Html:
+    n = sum(row.n for row in found.rows)
+    gap = found.gap if isinstance(found.gap, Mapping) else {"gap": found.gap}
+    said = [
+        joined([title_of(name), " ", value_of(value)])
+        for name, value in flat({"worst": found.worst, **gap} if found.worst else gap)
+    ]
+    return note("Gap: " if "gap" not in gap else "", joined(said, "; "), f"; n = {n:,}.")
+
+
+def _sensitivity(metrics: MetricsRow) -> Html | None:
+    if metrics.sensitivity is None:
+        return None
+    explained = {
+        "order": "The same labels, offered in another order. Ranges: smallest to largest.",
+        "phrasing": "The same question in other words. Ranges: smallest to largest.",
+    }
+    parts: list[Html] = []
+    for name, values in metrics.sensitivity.items():
+        parts += [tag("h3", title_of(name)), note(explained.get(name, "")), fields(values)]
+    return joined(parts)
+
+
+def _faithfulness(metrics: MetricsRow) -> Html | None:
+    found = metrics.faithfulness
+    if found is None:
+        return None
+    rows: list[tuple[str, Html]] = [
+        ("agrees with the own clip", _figure_of(found.own)),
+        ("agrees with another clip", _figure_of(found.other)),
+    ]
+    rest = {"difference in points": found.drop_points, "telling": found.telling}
+    rows += [(title_of(name), value_of(value)) for name, value in flat(rest)]
+    words = "Share of the clues in reasons that agree with what was measured."
+    return joined(
+        [
+            note(
+                "A reason that would suit any clip agrees with another clip as often as with its "
+                "own. Telling: states a true clue that is false of most other clips."
+            ),
+            _beside(
+                _plot("faithfulness", words, found.n, lambda: plots.draw_faithfulness(found)),
+                table(("clues", f"n = {found.n:,}"), rows),
+            ),
+        ]
+    )
+
+
+def _figure_of(figure: FigureRow | None) -> Html:
+    return escaped(NONE) if figure is None else with_range(figure.value, figure.low, figure.high)
+
+
+def _named(name: str, words: str) -> Callable[[MetricsRow], Html | None]:
+    """Give a section that lists the names and values as they stand."""
+
+    def draw(metrics: MetricsRow) -> Html | None:
+        values = getattr(metrics, name)
+        return None if values is None else joined([note(words), fields(values)])
+
+    return draw
+
+
+def _comparison(metrics: MetricsRow) -> Html | None:
+    found = metrics.comparison
+    if found is None:
+        return None
+    rows = [
+        [
+            title_of(name),
+            with_range(one.get("difference"), one.get("low"), one.get("high"), signed=True),
+            number(one.get("p")),
+        ]
+        for name, one in found.figures.items()
+    ]
+    n = f" n = {sum(found.table.values()):,} clips." if found.table else ""
+    parts = [
+        note(f"This run minus {found.other}, on the same clips.{n}"),
+        table(("figure", "difference", "p"), rows),
+    ]
+    if found.table:
+        counts = [(title_of(name), number(count)) for name, count in found.table.items()]
+        parts.append(table(("answered right by", "clips"), counts))
+    return joined([parts[0], _beside(*parts[1:])])
+
+
+def draw_manifest(metrics: MetricsRow) -> Html:
+    """List all that is known about the run and the protocol."""
+    return joined(
+        [
+            tag("h3", "run"),
+            fields(metrics.run.model_dump()),
+            tag("h3", "protocol"),
+            fields(metrics.protocol.model_dump()),
+            tag("h3", "counts"),
+            fields(metrics.counts.model_dump()),
+        ]
+    )
+
+
+def draw_absent(metrics: MetricsRow, name: str) -> Html:
+    """Say why a run does not have a section."""
+    reason = metrics.absent.get(name)
+    words = reason or f"metrics.json has no figures for {name} and gives no reason."
+    return tag("p", escaped(words), _class="why")
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("labels", "Label figures", _labels),
+    Section("labels", "Confusion matrix", _confusion, "confusion"),
+    Section("labels", "Each label", _per_label, "each-label"),
+    Section("folds", "Folds", _folds),
+    Section("calibration", "Calibration", _calibration),
+    Section("risk_coverage", "Risk and coverage", _risk_coverage),
+    Section("subsets", "Modalities", _subsets),
+    Section("noise", "Disturbances", _noise),
+    Section("groups", "Groups of people", _groups),
+    Section("sensitivity", "Sensitivity to the prompt", _sensitivity),
+    Section("faithfulness", "Faithfulness of reasons", _faithfulness),
+    Section(
+        "soft_labels",
+        "Soft labels",
+        _named("soft_labels", "Probabilities against the votes of several annotators."),
+    ),
+    Section("sentiment", "Sentiment", _named("sentiment", "Answers against a value.")),
+    Section(
+        "open_words", "Open vocabulary", _named("open_words", "Words against words of people.")
+    ),
+    Section("judge", "Judged reasons", _named("judge", "Reasons as a judge model scores them.")),
+    Section(
+        "proxies",
+        "Proxies without a judge",
+        _named("proxies", "Overlap of texts, which stands in for a judge and is no judge."),
+    ),
+    Section("comparison", "Against another run", _comparison),
+)
+"""In the order of the page."""
+
+LEADING: Mapping[str, str] = {
+    "sentiment": "sentiment",
+    "words": "open_words",
+    "description": "judge",
+}
+"""Kind of protocol -> the section that comes first; for labels, the order stands."""

@@ -1,0 +1,99 @@
+"""Reasons, words and numbers of a run -> their figures.
+
+Knows: which texts are held against what. Does not know: how texts are read or judged.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from emotion_llama.evaluation.blocks import Row
+from emotion_llama.evaluation.protocol import Protocol
+from emotion_llama.evaluation.scoring.table import Section
+from emotion_llama.evaluation.sentiment import sentiment_figures, value_of
+from emotion_llama.evaluation.wheel import (
+    CONSTANT_WORDS,
+    Lexicon,
+    constant_wheel_figures,
+    emotion_words,
+    lexicon_set_figures,
+    load_lexicon,
+    wheel_figures,
+    wheel_intervals,
+)
+from emotion_llama.merr.faithfulness import CorpusFaithfulness, Share, corpus_faithfulness
+from emotion_llama.merr.record_file import from_line
+from emotion_llama.merr.records import MerrRecord
+
+
+def score_reasons(lines: Sequence[str]) -> Section:
+    """Say how much of what reasons state was measured of their own clips, and of others.
+
+    Args:
+        lines: records of `measured.reason_record`, as JSON
+    """
+    records = [from_line(line) for line in lines]
+    random.Random(0).shuffle(records)  # the next clip must not be of the same person or label
+    return faithfulness_section(corpus_faithfulness(records), records)
+
+
+def faithfulness_section(report: CorpusFaithfulness, records: Sequence[MerrRecord]) -> Section:
+    """Give a faithfulness report in plain values."""
+    return {
+        "n": len(records),
+        "stated": report.num_stated,
+        "own": _share(report.own),
+        "other": _share(report.other),
+        "drop_points": _share(report.drop_points),
+        "telling": 1 - len(report.not_telling) / len(records) if records else None,
+        "kinds": {kind: vars(count) for kind, count in report.kinds.items() if count.stated},
+        "untrue": [f"{clue.words} ({answer})" for _, clue, answer in report.untrue[:5]],
+    }
+
+
+def _share(share: Share | None) -> Section | None:
+    if share is None:
+        return None
+    return {"value": share.value, "low": share.low, "high": share.high}
+
+
+def score_sentiment(protocol: Protocol, rows: Sequence[Row]) -> Section:
+    """Score expected valence against true sentiment."""
+    assert protocol.value_range is not None
+    known = [row for row in rows if row["truth"]["value"] is not None]
+    values = [value_of(row.get("probabilities", {}), protocol.value_range) for row in known]
+    truths = [float(row["truth"]["value"]) for row in known]
+    middle = [0.0] * len(known)
+    return {
+        "sentiment": sentiment_figures(values, truths, protocol.value_range).to_dict(),
+        "baselines": {
+            "always 0": sentiment_figures(middle, truths, protocol.value_range).to_dict()
+        },
+        "absent": {},
+    }
+
+
+def score_words(protocol: Protocol, rows: Sequence[Row]) -> Section:
+    """Score the emotion words of answer and reason against an open vocabulary."""
+    lexicon = load_lexicon()
+    known = [row for row in rows if row["truth"]["words"]]
+    truths = [tuple(row["truth"]["words"]) for row in known]
+    answers = [None if row["error"] else _words(row, lexicon) for row in known]
+    found = wheel_figures(truths, answers, lexicon)
+    drawn = wheel_intervals(truths, answers, lexicon) if len(known) > 1 else {}
+    return {
+        "open_words": {
+            **found.to_dict(),
+            "intervals": {name: asdict(one) for name, one in drawn.items()},
+            "sets": lexicon_set_figures(truths, answers, lexicon).to_dict(),
+            "lexicon": lexicon.name,
+        },
+        "baselines": {
+            f"always {', '.join(CONSTANT_WORDS)}": constant_wheel_figures(truths, lexicon).to_dict()
+        },
+        "absent": {},
+    }
+
+
+def _words(row: Row, lexicon: Lexicon) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((row["label"], *emotion_words(row.get("reason") or "", lexicon))))
