@@ -168,6 +168,16 @@ def noise_film(make_film: FilmMaker) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the layout of a preset, with random weights."""
+    from tiny_preset import write_tiny_preset
+
+    folder = tmp_path_factory.mktemp("preset")
+    write_tiny_preset(folder)
+    return folder
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the worst case of every parity measure, from all processes of the run."""
     rows = dict.fromkeys(

@@ -70,7 +70,10 @@ _WORD = re.compile(rf"[{_SCRIPT}][^\w\s]*|[^\s{_SCRIPT}]+")
 
 
 class LeftOutError(ValueError):
-    """A clip cannot be disturbed in this way; the text says why and can be counted by."""
+    """A clip cannot be disturbed in this way.
+
+    The text says why, without anything of this one clip, so that clips can be counted by it.
+    """
 
 
 @dataclass(frozen=True)
@@ -483,7 +486,7 @@ def _word_errors(material: Material, rng: np.random.Generator, *, share: float) 
 
 def _other_word(word: str, substitutes: Sequence[str], pick: float) -> str:
     """Choose a word that is another one, by a number from 0 to below 1."""
-    options = [one for one in substitutes if _folded(one) != _folded(word)]
+    options = [one for one in substitutes if _folded(one) not in ("", _folded(word))]
     if not options:
         msg = "no other clip has other words"
         raise LeftOutError(msg)
@@ -518,14 +521,14 @@ SUITE: tuple[Disturbance, ...] = (
     *(_vision("blur", f"factor {by}", partial(_blur, factor=by)) for by in BLUR_FACTORS),
     _vision("jpeg", f"quality {JPEG_QUALITY}", partial(_jpeg, quality=JPEG_QUALITY)),
     *(
-        _vision("frame drops", f"{share:.0%}", partial(_frame_drops, share=share))
+        _vision("frame drops", f"{100 * share:.0f} %", partial(_frame_drops, share=share))
         for share in DROPPED_SHARES
     ),
     *(_vision("occlusion", part, partial(_occlusion, part=part)) for part in FACE_PARTS),
     *(
-        _text("word errors", f"{share:.0%}", partial(_word_errors, share=share))
+        _text("word errors", f"{100 * share:.0f} %", partial(_word_errors, share=share))
         for share in WORD_ERROR_SHARES
     ),
     _text("wrong words", "another clip", _other_words),
 )
-"""Every disturbance, by what it disturbs; levels of one name get worse from first to last."""
+"""Every disturbance, by what it disturbs; of one name, levels in numbers get worse and worse."""

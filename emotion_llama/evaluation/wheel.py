@@ -289,6 +289,8 @@ def wheel_intervals(
 ) -> dict[str, Interval]:
     """Give the interval of each F1 of `WheelFigures`, by the name of its field.
 
+    Where so few clips lie on a wheel that a draw may hold none of them, there is no interval.
+
     Args:
         truths: as in `wheel_figures`
         answers: as in `wheel_figures`
@@ -311,7 +313,11 @@ def wheel_intervals(
     intervals = bootstrap(
         figures, len(truths), groups=groups, num_resamples=num_resamples, level=level, seed=seed
     )
-    return dict(zip(names, intervals, strict=True))
+    return {
+        name: interval
+        for name, interval in zip(names, intervals, strict=True)
+        if np.isfinite(interval.low)
+    }
 
 
 def constant_wheel_figures(

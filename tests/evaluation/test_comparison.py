@@ -129,7 +129,7 @@ def test_the_permutation_test_of_the_accuracy_agrees_with_the_exact_one() -> Non
 
 
 def test_copies_of_a_clip_add_no_knowledge_where_people_are_given() -> None:
-    rows = drawn(5, 40, (0.7, 0.55))
+    rows = drawn(11, 40, (0.7, 0.55))
     people = [f"person {number}" for number in range(40)]
     alone = compared(rows, groups=people)
     copied = compared(rows * 9, groups=people * 9)

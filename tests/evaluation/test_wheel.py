@@ -178,6 +178,8 @@ def test_intervals_hold_the_figure_and_repeat(lexicon: Lexicon) -> None:
     groups = ["a", "b", "c", "d"] * 5
     wide = wheel_intervals(truths, answers, lexicon, groups=groups, num_resamples=200)
     assert wide["wheel_f1"].num_units == 4
+    few = wheel_intervals([["sad"], ["zzz"]], [["sad"], ["sad"]], lexicon, num_resamples=50)
+    assert few == {}, "a draw may hold no clip with a known word"
 
 
 def test_hits_worked_out_by_hand() -> None:

@@ -172,7 +172,7 @@ def read_crema_d(folder: Path, protocol: Protocol, work: Path) -> Reading:
     """
     given = read_options(protocol, CremaDOptions).given
     endings = VIDEO_SUFFIXES if given == "clip" else SOUND_SUFFIXES
-    actors = {row.actor: row.to_record() for row in _optional(folder, "VideoDemographics.csv")}
+    actors = _crema_actors(folder / "VideoDemographics.csv")
     votes = _crema_votes(folder / "processedResults" / "tabulatedVotes.csv", given)
     left_out: Counter[str] = Counter()
     clips = []
@@ -211,15 +211,15 @@ def _crema_clip(
     return Found(sample)
 
 
+def _crema_actors(path: Path) -> Mapping[str, Mapping[str, str]]:
+    rows = read_rows(path, ActorRow) if path.is_file() else []
+    return {row.actor: row.to_record() for row in rows}
+
+
 def _crema_votes(path: Path, given: str) -> Mapping[str, Mapping[str, float]]:
     query = 3 if given == "clip" else 1
     rows = read_rows(path, VotesRow) if path.is_file() else []
     return {row.name: row.to_record() for row in rows if row.key // _QUERY == query}
-
-
-def _optional(folder: Path, name: str) -> list[ActorRow]:
-    path = folder / name
-    return read_rows(path, ActorRow) if path.is_file() else []
 
 
 def _files(folder: Path) -> Iterator[Path]:

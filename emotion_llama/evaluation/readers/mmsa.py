@@ -86,10 +86,9 @@ def read(folder: Path, protocol: Protocol, work: Path) -> Reading:
     else:
         _require_modes(rows, path)
     chosen = [row for row in rows if row.mode == options.split]
-    left_out = {f"not in the split {options.split}": len(rows) - len(chosen)}
-    return gather(
-        _clips(chosen, folder, options), protocol, path, left_out if len(chosen) < len(rows) else {}
-    )
+    others = len(rows) - len(chosen)
+    left_out = {f"not in the split {options.split}": others} if others else {}
+    return gather(_clips(chosen, folder, options), protocol, path, left_out)
 
 
 def _clips(rows: Sequence[SentimentRow], folder: Path, options: MmsaOptions) -> Iterator[Found]:

@@ -26,6 +26,12 @@ VOTES = "votes_"
 """A column of this and a label holds the votes for it."""
 
 
+class FolderOptions(BaseModel):
+    """None."""
+
+    model_config = OPTIONS
+
+
 class ManifestOptions(BaseModel):
     """Which rows."""
 
@@ -80,6 +86,7 @@ def read_folder(folder: Path, protocol: Protocol, work: Path) -> Reading:
     Raises:
         MissingDataError: there is no such folder or no media file in it
     """
+    read_options(protocol, FolderOptions)
     files = sorted(walk_media(folder)) if folder.is_dir() else []
     if not files:
         what = f"media file in {folder}"
@@ -122,8 +129,9 @@ def read_manifest(folder: Path, protocol: Protocol, work: Path) -> Reading:
     rows = dict(_rows(path))
     chosen = {n: row for n, row in rows.items() if split in (None, row.split)}
     others = len(rows) - len(chosen)
+    left_out = {f"not in the split {split}": others} if others else {}
     clips = (_manifest_clip(n, row, path, protocol) for n, row in chosen.items())
-    return gather(clips, protocol, path, {f"not in the split {split}": others} if others else {})
+    return gather(clips, protocol, path, left_out)
 
 
 def own_labels(source: Path) -> tuple[str, ...]:
@@ -189,7 +197,7 @@ def _votes(row: ManifestRow, where: str, protocol: Protocol) -> Mapping[str, flo
     """Read the columns of votes; an empty cell is no vote."""
     votes: dict[str, float] = {}
     for column, value in (row.model_extra or {}).items():
-        if not column.startswith(VOTES) or value is None:
+        if not column.startswith(VOTES) or value in (None, ""):
             continue
         try:
             count = float(value)

@@ -79,13 +79,13 @@ def draw_examples(metrics: MetricsRow, answers: Sequence[AnswerRow], run: Path) 
 
 
 def _example(row: AnswerRow, run: Path) -> Html:
-    confidence = "" if row.confidence is None else f", confidence {number(row.confidence)}"
+    confidence = "none" if row.confidence is None else number(row.confidence)
     head = tag(
         "h3",
         tag("span", row.target, _class="truth"),
         " answered as ",
         tag("span", row.scored_label, _class="wrong"),
-        tag("small", confidence),
+        tag("small", f"confidence {confidence}"),
     )
     parts = [head, _key_frame(row, run), _bars(row), *_texts(row)]
     return tag("article", *parts)

@@ -134,8 +134,9 @@ def _head(metrics: MetricsRow) -> Html:
         tag("h1", protocol.title),
         tag("p", " · ".join(facts), _class="facts"),
         _verdict(metrics),
-        *[tag("p", words, _class="caution") for words in _cautions(metrics)],
     ]
+    if said := _cautions(metrics):
+        parts.append(tag("p", " ".join(said), _class="caution"))
     if protocol.note:
         parts.append(note(protocol.note))
     return tag("header", *parts)
@@ -163,7 +164,7 @@ def _verdict(metrics: MetricsRow) -> Html:
         range_ = with_range(found.value, found.low, found.high)
         lines.append(joined([tag("dt", "this run, published way"), tag("dd", range_)]))
     said = tag("p", " ".join(_said(leading, majority, published)), _class="said")
-    line = strip(leading.value, leading.low, leading.high, (majority, published))
+    line = strip(leading.value, leading.low, leading.high, dict(beside))
     return tag("div", big, tag("dl", *lines), line, said, _class="verdict")
 
 
@@ -194,7 +195,7 @@ def _said(leading: FigureRow, majority: float | None, published: float | None) -
     said = []
     if majority is not None:
         words = _stands(leading.low, leading.high, majority)
-        said.append(f"{words} always answering the most frequent label.")
+        said.append(f"{words} what the most frequent label alone gives.")
     if published is not None:
         said.append(f"{_stands(leading.low, leading.high, published)} the published figure.")
     return said

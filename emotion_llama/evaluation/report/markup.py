@@ -6,6 +6,7 @@ A piece that is HTML already is a `Html`; whatever else is given is a text and g
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 FIGURE_TITLES: Mapping[str, str] = {
@@ -21,6 +22,9 @@ FIGURE_TITLES: Mapping[str, str] = {
     "brier": "Brier score, 0 to 2",
     "auroc": "right told from wrong (AUROC)",
     "aurc": "area under the curve (AURC)",
+    "n": "clips",
+    "num_clips": "clips",
+    "num_unparsed": "without a label",
 }
 """Names of figures, as a reader looks for them."""
 
@@ -30,6 +34,9 @@ NONE = "none"
 _LARGE = 10_000
 """From here, a number with three decimals says more than anybody reads."""
 
+
+_SMALL = 0.001
+"""Below this, three decimals would show 0."""
 
 _OF_FIGURE = frozenset({"value", "mean", "low", "high", "over", "level", "num_units"})
 """Fields of a figure with its interval, and of an interval alone."""
@@ -66,12 +73,16 @@ def title_of(name: str) -> str:
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
-    """Write a number: whole ones whole, others with three decimals."""
+    """Write a number: whole ones whole, others with three decimals; a small one is not 0."""
     if value is None:
         return NONE
-    sign = "+" if signed and value > 0 else ""
-    decimals = 0 if isinstance(value, int) or abs(value) >= _LARGE else 3
-    return (sign + f"{value:,.{decimals}f}").replace("-", "\N{MINUS SIGN}")
+    size = abs(value)
+    if isinstance(value, int) or size >= _LARGE:
+        words = f"{size:,.0f}"
+    else:
+        words = f"{size:.1g}" if 0 < size < _SMALL else f"{size:,.3f}"
+    sign = "\N{MINUS SIGN}" if value < 0 else "+" * (signed and value > 0)
+    return sign + words
 
 
 def with_range(
@@ -166,16 +177,22 @@ def _records(records: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def strip(
-    value: float | None, low: float | None, high: float | None, marks: Sequence[float | None] = ()
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    marks: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Html:
-    """Draw a share on a line from 0 to 1 with its interval; ``marks`` are what to hold it against.
+    """Draw a share on a line from 0 to 1 with its interval and, by name, what to hold it against.
 
     Values outside 0 to 1 give nothing: the line has no place for them.
     """
-    shown = [one for one in (value, low, high, *marks) if one is not None]
+    against = {name: one for name, one in marks.items() if one is not None}
+    shown = [one for one in (value, low, high, *against.values()) if one is not None]
     if value is None or not all(0 <= one <= 1 for one in shown):
         return Html("")
-    parts = [tag("i", _class="mark", style=_left(one)) for one in marks if one is not None]
+    parts = [
+        tag("i", tag("b", name), _class="mark", style=_left(one)) for name, one in against.items()
+    ]
     if low is not None and high is not None:
         width = f"{_left(low)};width:{100 * (high - low):.2f}%"
         parts.append(tag("i", _class="span", style=width))

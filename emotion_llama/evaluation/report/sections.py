@@ -36,6 +36,8 @@ from emotion_llama.evaluation.report.read import (
     NoisesRow,
 )
 
+_SPACE = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Section:
@@ -60,7 +62,7 @@ def interval_words(figures: Sequence[FigureRow]) -> str:
 
 def _plot(name: str, words: str, n: int | None, draw: Callable[[], Any]) -> Html:
     """Give a plot on its card, with what it shows; without matplotlib, say so."""
-    clips = "" if n is None else f" n = {n:,} clips."
+    clips = "" if n is None else f" n{_SPACE}={_SPACE}{n:,}{_SPACE}clips."
     caption = tag("figcaption", words, clips)
     if plots.has_matplotlib():
         return tag("figure", Html(plots.svg(draw(), name, words)), caption)
@@ -80,8 +82,7 @@ def _labels(metrics: MetricsRow) -> Html | None:
     rows = [_set_row(metrics, title, one, names) for title, one in sets]
     if metrics.protocol.published:
         published = [number(metrics.protocol.published.get(name)) for name in names]
-        title = f"published: {metrics.protocol.published_by or 'no source given'}"
-        rows.append([tag("span", title, _class="quiet"), "not given", *published])
+        rows.append([tag("span", "published", _class="quiet"), "not given", *published])
     figures = [figure for one in shown for figure in one.figures.values()]
     return joined(
         [
@@ -91,6 +92,9 @@ def _labels(metrics: MetricsRow) -> Html | None:
                 "which makes figures comparable with the paper and no others. "
                 "The other rows need no model. ",
                 interval_words(figures),
+                f" Published figures: {metrics.protocol.published_by or 'no source given'}."
+                if metrics.protocol.published
+                else "",
             ),
             table(["answers", "clips", *map(title_of, names)], rows),
         ]
@@ -181,7 +185,7 @@ def _calibration(metrics: MetricsRow) -> Html | None:
     found = metrics.calibration
     values = found.model_dump(exclude={"bins", "num_clips"})
     rows = [(title_of(name), number(value)) for name, value in values.items()]
-    words = "Bars on the dashed line: confidences can be taken at their word."
+    words = "Points on the dashed line: confidences can be taken at their word."
     parts = [table(("figure", f"n = {found.num_clips:,}"), rows)]
     if any(one.count for one in found.bins):
         plot = _plot("reliability", words, found.num_clips, lambda: plots.draw_reliability(found))
@@ -244,7 +248,7 @@ def _noise(metrics: MetricsRow) -> Html | None:
         for row in found.rows
     ]
     head = ("disturbance", "clips", "clean", title_of(found.figure), "lost")
-    return joined([table(head, rows), tag("div", *_noise_plots(found), _class="plots")])
+    return _beside(table(head, rows), tag("div", *_noise_plots(found), _class="plots"))
 
 
 def _noise_plots(found: NoisesRow) -> list[Html]:
@@ -295,12 +299,12 @@ def _group_table(found: GroupsRow) -> Html:
 
 def _group_note(found: GroupsRow) -> Html:
     n = sum(row.n for row in found.rows)
-    gap = found.gap if isinstance(found.gap, Mapping) else {"gap": found.gap}
+    values = {"gap": found.gap} | ({"worst": found.worst} if found.worst else {})
     said = [
-        joined([title_of(name), " ", value_of(value)])
-        for name, value in flat({"worst": found.worst, **gap} if found.worst else gap)
+        joined([title_of(name.removeprefix("gap.")), " ", value_of(value)])
+        for name, value in flat(values)
     ]
-    return note("Gap: " if "gap" not in gap else "", joined(said, "; "), f"; n = {n:,}.")
+    return note(joined(said, "; "), f"; n = {n:,} clips.")
 
 
 def _sensitivity(metrics: MetricsRow) -> Html | None:
