@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -18,13 +19,20 @@ from emotion_llama.evaluation.judge import load_judge
 from emotion_llama.evaluation.noise import NOISE
 from emotion_llama.evaluation.overlap import TextPair, calibrate, clue_overlap, label_overlap
 from emotion_llama.evaluation.overlap import summarise as summarise_overlap
-from emotion_llama.evaluation.protocol import Protocol
+from emotion_llama.evaluation.protocol import Protocol, load_protocol
 from emotion_llama.evaluation.proxies import clue_agreement, word_overlap
 from emotion_llama.evaluation.report import key_frame_name, write_report
 from emotion_llama.evaluation.report.answers import most_confident_wrong
 from emotion_llama.evaluation.report.read import read_answers
-from emotion_llama.evaluation.run import KEY_FRAMES, METRICS_FILE, RUN_FILE
-from emotion_llama.evaluation.samples import EvalSample
+from emotion_llama.evaluation.run import (
+    KEY_FRAMES,
+    METRICS_FILE,
+    RUN_FILE,
+    RunSettings,
+    Workers,
+    answer_samples,
+)
+from emotion_llama.evaluation.samples import EvalSample, Reading
 from emotion_llama.evaluation.scoring import (
     Section,
     compare,
@@ -46,6 +54,46 @@ CALIBRATED = 20
 """References that a judge is tried on before it judges."""
 _PICTURE_PX = 240
 """Longest side of a key frame in the report."""
+
+
+def evaluate(
+    predictor: Predictor,
+    samples: Sequence[EvalSample],
+    labels: Sequence[str] | None = None,
+    *,
+    protocol: Protocol | None = None,
+    out: Path | None = None,
+    **changes: Any,
+) -> Section:
+    """Ask about samples and score the answers, in this process.
+
+    Args:
+        predictor: a loaded preset
+        samples: clips with their truth, for instance of `emotion_llama.evaluation.readers`
+        labels: what is offered and scored, in this order; default is the labels of the samples
+        protocol: rules other than those of own clips
+        out: folder that keeps answers, figures and report; ``None``: nothing is kept
+        **changes: fields of `RunSettings`; no analysis is made unless ``analyses`` names it
+
+    Returns:
+        what stands in ``metrics.json``
+
+    Raises:
+        ValueError: samples that cannot be scored, or ``out`` holds another run
+    """
+    if protocol is None:
+        found = {one.truth.label for one in samples} - {None}
+        names = tuple(labels or sorted(map(str, found)))
+        protocol = load_protocol("manifest").model_copy(update={"labels": names})
+    settings = RunSettings(
+        preset=predictor.preset,
+        prompt_mode=predictor.processor.prompt_mode,
+        **{"analyses": (), **changes},
+    )
+    with TemporaryDirectory() as scratch:
+        run = out or Path(scratch)
+        answer_samples(Reading(tuple(samples)), protocol, settings, Workers(lambda: predictor), run)
+        return finish(run, predictor, samples)
 
 
 def finish(

@@ -51,7 +51,8 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     preset: str
-    preset_sha256: str
+    preset_sha256: str | None = None
+    """of its files; ``None``: it was handed over loaded"""
     prompt_mode: PromptMode = "trained"
     parts: tuple[Part, ...] = PARTS
     """what is shown of a clip"""

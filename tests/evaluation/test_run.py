@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emotion_llama import Predictor
-from emotion_llama.evaluation.finish import finish, headline, score
+from emotion_llama.evaluation.finish import evaluate, finish, headline, score
 from emotion_llama.evaluation.protocol import Protocol, load_protocol
 from emotion_llama.evaluation.run import (
     Progress,
@@ -235,3 +235,10 @@ def test_other_weights_are_another_preset(tiny_preset: Path, tmp_path: Path) -> 
     config = json.loads((copy / "config.json").read_text("utf-8"))
     (copy / "config.json").write_text(json.dumps({**config, "unsure_below": 0.1}), "utf-8")
     assert folder_hash(copy) != before
+
+
+def test_a_notebook_scores_samples_in_one_call(predictor: Predictor, reading: Reading) -> None:
+    metrics = evaluate(predictor, [reading.samples[0], reading.samples[2]], LABELS)
+    assert metrics["counts"] == {"samples": 2, "answered": 2, "failed": 0, "unparsed": 2}
+    assert metrics["protocol"]["labels"] == list(LABELS)
+    assert "not asked for" in metrics["absent"]["noise"]

@@ -46,6 +46,11 @@ def key_frame_name(sample_id: str) -> str:
 
 
 def most_confident_wrong(answers: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """Give the wrong answers that the report shows, see `wrong_answers`."""
+    return wrong_answers(answers)[:MOST_EXAMPLES]
+
+
+def wrong_answers(answers: Sequence[AnswerRow]) -> list[AnswerRow]:
     """Give the wrong answers with a label, most confident first.
 
     Equally confident ones are in the order of their ids; one without a confidence comes last.
@@ -63,11 +68,10 @@ def draw_examples(metrics: MetricsRow, answers: Sequence[AnswerRow], run: Path) 
     if metrics.protocol.kind != "labels":
         words = f"The truth of this protocol is no label (its kind is {metrics.protocol.kind})."
         return tag("p", words, _class="why")
-    wrong = most_confident_wrong(answers)
-    if not wrong:
+    shown, num_wrong = most_confident_wrong(answers), len(wrong_answers(answers))
+    if not shown:
         return tag("p", "No answer with a label is wrong.", _class="why")
-    shown = wrong[:MOST_EXAMPLES]
-    words = f"{len(shown):,} of {len(wrong):,} wrong answers with a label, most confident first."
+    words = f"{len(shown):,} of {num_wrong:,} wrong answers with a label, most confident first."
     has_pictures = any((run / KEY_FRAMES / key_frame_name(one.sample_id)).exists() for one in shown)
     licence = (
         " Pictures and texts are of the data set: give this page on only as its licence allows."
@@ -179,7 +183,7 @@ def _unparsed(answers: Sequence[AnswerRow]) -> Html:
     counts = Counter(row.parse_status for row in unparsed)
     words = ", ".join(f"{status}: {count:,}" for status, count in sorted(counts.items()))
     rows = [(row.sample_id, row.answer or "(nothing written)") for row in unparsed]
-    return joined([note(f"{words}. They are wrong, never another label."),
+    return joined([note(f"{words}. Where what is written counts, they are wrong."),
                    _listed(("clip", "what was written"), rows)])  # fmt: skip
 
 

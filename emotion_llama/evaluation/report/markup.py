@@ -15,13 +15,17 @@ FIGURE_TITLES: Mapping[str, str] = {
     "weighted_f1": "weighted F1",
     "macro_f1": "macro F1",
     "ece": "calibration error (ECE)",
-    "perfect_ece": "ECE if confidences were right",
+    "perfect_ece": "the same if confidences were right",
     "adaptive_ece": "ECE, bins of equal count",
+    "perfect_adaptive_ece": "the same if confidences were right",
     "classwise_ece": "ECE over all labels",
+    "perfect_classwise_ece": "the same if confidences were right",
     "nll": "log loss (NLL), nats",
     "brier": "Brier score, 0 to 2",
     "auroc": "right told from wrong (AUROC)",
     "aurc": "area under the curve (AURC)",
+    "best_aurc": "the same in the best order",
+    "uar_interval": "its interval",
     "n": "clips",
     "num_clips": "clips",
     "num_unparsed": "without a label",
@@ -34,6 +38,9 @@ NONE = "none"
 _LARGE = 10_000
 """From here, a number with three decimals says more than anybody reads."""
 
+
+_TALLY = 9
+"""Counts by name that share one row; more than the fields that any record has."""
 
 _SMALL = 0.001
 """Below this, three decimals would show 0."""
@@ -102,6 +109,8 @@ def value_of(value: Any) -> Html:
         return escaped({None: NONE, True: "yes", False: "no"}[value])
     if isinstance(value, int | float):
         return escaped(number(value))
+    if _is_tally(value):
+        return escaped(", ".join(f"{name} {number(count)}" for name, count in value.items()))
     if isinstance(value, Mapping):
         low, high = value.get("low"), value.get("high")
         if "value" in value or "mean" in value:
@@ -114,7 +123,8 @@ def value_of(value: Any) -> Html:
 
 def flat(values: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     """List nested fields as (dotted name, value); a figure and its interval stay together."""
-    if isinstance(values, Mapping) and values and not _is_figure(values):
+    is_one = _is_tally(values) or _is_figure(values)
+    if isinstance(values, Mapping) and values and not is_one:
         for name, value in values.items():
             yield from flat(value, f"{above}.{name}" if above else str(name))
     elif _holds_mappings(values):
@@ -125,8 +135,15 @@ def flat(values: Any, above: str = "") -> Iterator[tuple[str, Any]]:
         yield above, None if values == {} else values
 
 
-def _is_figure(values: Mapping[str, Any]) -> bool:
-    return not values.keys() - _OF_FIGURE and ("value" in values or "low" in values)
+def _is_figure(values: Any) -> bool:
+    is_known = isinstance(values, Mapping) and not values.keys() - _OF_FIGURE
+    return is_known and ("value" in values or "low" in values)
+
+
+def _is_tally(values: Any) -> bool:
+    """Say whether these are many counts by name, such as words: too many for a row each."""
+    is_long = isinstance(values, Mapping) and len(values) >= _TALLY
+    return is_long and all(isinstance(count, int) for count in values.values())
 
 
 def _holds_mappings(values: Any) -> bool:
@@ -165,12 +182,12 @@ def fields(values: Mapping[str, Any]) -> Html:
     single = {name: value for name, value in values.items() if not _holds_mappings(value)}
     rows = [(title_of(name), value_of(value)) for name, value in flat(single)] if single else []
     tables = [table(("name", "value"), rows, numeric=False)] * bool(rows)
-    return joined([*tables, *[_records(values[name]) for name in values if name not in single]])
+    return joined([*tables, *[records(values[name]) for name in values if name not in single]])
 
 
-def _records(records: Sequence[Mapping[str, Any]]) -> Html:
+def records(found: Sequence[Mapping[str, Any]]) -> Html:
     """Give a table of records, a row each; nested fields get columns of their own."""
-    rows = [dict(flat(record)) for record in records]
+    rows = [dict(flat(record)) for record in found]
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[value_of(row.get(name)) for name in names] for row in rows]
     return table([title_of(name) for name in names], cells)

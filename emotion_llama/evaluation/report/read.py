@@ -82,6 +82,8 @@ class FigureSetRow(BaseModel):
     num_clips: int | None = None
     per_label: Mapping[str, LabelRow] = Field(default_factory=dict)
     confusion: ConfusionRow | None = None
+    label: str | None = None
+    """of an answer that is always the same"""
     became_neutral: int | None = None
     """answers without a label that were counted as neutral"""
 
@@ -103,9 +105,9 @@ class LabelsRow(BaseModel):
 
 
 class BaselinesRow(BaseModel):
-    """Figures of answers that no model is needed for."""
+    """Figures of answers that no model is needed for; other fields are of other kinds' baselines."""
 
-    model_config = _READ
+    model_config = ConfigDict(**{**_READ, "extra": "allow"})
 
     majority: FigureSetRow | None = None
     constant: Mapping[str, FigureSetRow] = Field(default_factory=dict)
@@ -133,7 +135,9 @@ class CalibrationRow(BaseModel):
     ece: float | None = None
     perfect_ece: float | None = None
     adaptive_ece: float | None = None
+    perfect_adaptive_ece: float | None = None
     classwise_ece: float | None = None
+    perfect_classwise_ece: float | None = None
     nll: float | None = None
     brier: float | None = None
     auroc: float | None = None
@@ -148,6 +152,7 @@ class RiskCoverageRow(BaseModel):
     coverage: tuple[float, ...]
     risk: tuple[float, ...]
     aurc: float | None = None
+    best_aurc: float | None = None
     answered_at_80: float | None = None
 
 
@@ -161,6 +166,11 @@ class FaithfulnessRow(BaseModel):
     other: FigureRow | None
     drop_points: Any = None
     telling: Any = None
+    stated: int | None = None
+    """clues in all reasons"""
+    kinds: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    untrue: tuple[str, ...] = ()
+    """some clues that do not agree"""
 
 
 class SubsetRow(BaseModel):
@@ -201,6 +211,8 @@ class NoiseRow(BaseModel):
     low: float | None = None
     high: float | None = None
     """``low`` and ``high`` are the interval of ``value``"""
+    same_answer: float | None = None
+    """share of clips that are answered as before"""
 
 
 class NoisesRow(BaseModel):
@@ -210,6 +222,8 @@ class NoisesRow(BaseModel):
 
     figure: str
     rows: tuple[NoiseRow, ...]
+    left_out: Mapping[str, int] = Field(default_factory=dict)
+    """why clips could not be disturbed -> how many"""
 
 
 class GroupRow(BaseModel):
@@ -242,6 +256,10 @@ class GroupsRow(BaseModel):
     suppressed: tuple[SmallGroupRow, ...] = ()
     gap: Any = None
     worst: Any = None
+    unknown: int | None = None
+    """clips of no known group"""
+    equalised_odds_gap: Mapping[str, float | None] = Field(default_factory=dict)
+    """label -> largest difference of its recall between groups"""
 
 
 class ComparisonRow(BaseModel):
@@ -252,6 +270,8 @@ class ComparisonRow(BaseModel):
     other: str
     figures: Mapping[str, Mapping[str, Any]]
     """figure -> ``difference`` (this minus the other), ``low``, ``high``, ``p``"""
+    mcnemar_p: float | None = None
+    """of the accuracies"""
     table: Mapping[str, int] | None = None
     """clips that ``both``, ``only_this``, ``only_other`` or ``neither`` answered right"""
 
@@ -312,6 +332,7 @@ class MetricsRow(BaseModel):
     calibration: CalibrationRow | None = None
     risk_coverage: RiskCoverageRow | None = None
     soft_labels: Mapping[str, Any] | None = None
+    valence: Mapping[str, Any] | None = None
     faithfulness: FaithfulnessRow | None = None
     subsets: SubsetsRow | None = None
     noise: NoisesRow | None = None

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from emotion_llama.evaluation.metrics import LEVEL
+from emotion_llama.evaluation.protocol import Kind
 from emotion_llama.evaluation.report import plots
 from emotion_llama.evaluation.report.markup import (
     NONE,
@@ -20,6 +21,7 @@ from emotion_llama.evaluation.report.markup import (
     joined,
     note,
     number,
+    records,
     strip,
     table,
     tag,
@@ -28,6 +30,7 @@ from emotion_llama.evaluation.report.markup import (
     with_range,
 )
 from emotion_llama.evaluation.report.read import (
+    FaithfulnessRow,
     FigureRow,
     FigureSetRow,
     GroupsRow,
@@ -88,7 +91,7 @@ def _labels(metrics: MetricsRow) -> Html | None:
         [
             note(
                 "Scored: the most probable label. Written: the label read from the text; an answer "
-                "without one is wrong. Published way: an answer without a label counts as neutral, "
+                "without one is wrong. A clip without an answer is wrong in both. Published way: an answer without a label counts as neutral, "
                 "which makes figures comparable with the paper and no others. "
                 "The other rows need no model. ",
                 interval_words(figures),
@@ -115,10 +118,17 @@ def _without_model(metrics: MetricsRow) -> list[tuple[str, FigureSetRow | None]]
     if baselines is None:
         return [("baselines", None)]
     return [
-        ("most frequent label", baselines.majority),
+        (majority_title(metrics), baselines.majority),
         *((f"always {label}", one) for label, one in baselines.constant.items()),
         ("chance", baselines.chance),
     ]
+
+
+def majority_title(metrics: MetricsRow) -> str:
+    """Name the baseline of the most frequent label."""
+    majority = metrics.baselines.majority if metrics.baselines else None
+    label = majority.label if majority else None
+    return "most frequent label" + (f" ({label})" if label else "")
 
 
 def _set_row(
@@ -204,7 +214,8 @@ def _risk_coverage(metrics: MetricsRow) -> Html | None:
     if curve.answered_at_80 is not None:
         words += f" At 80 % right, {100 * curve.answered_at_80:.0f} % of the clips are answered."
     rows = [
-        ("area under the curve (AURC)", number(curve.aurc)),
+        (title_of("aurc"), number(curve.aurc)),
+        (title_of("best_aurc"), number(curve.best_aurc)),
         ("share answered at 80 % right", number(curve.answered_at_80)),
     ]
     return _beside(
@@ -244,11 +255,16 @@ def _noise(metrics: MetricsRow) -> Html | None:
             number(row.clean),
             with_range(row.value, row.low, row.high),
             number(row.drop, signed=True),
+            number(row.same_answer),
         ]
         for row in found.rows
     ]
-    head = ("disturbance", "clips", "clean", title_of(found.figure), "lost")
-    return _beside(table(head, rows), tag("div", *_noise_plots(found), _class="plots"))
+    head = ("disturbance", "clips", "clean", title_of(found.figure), "lost", "same answer")
+    parts = [_beside(table(head, rows), tag("div", *_noise_plots(found), _class="plots"))]
+    if found.left_out:
+        left_out = [(why, number(count)) for why, count in found.left_out.items()]
+        parts += [tag("h3", "not disturbed"), table(("reason", "clips"), left_out)]
+    return joined(parts)
 
 
 def _noise_plots(found: NoisesRow) -> list[Html]:
@@ -279,7 +295,7 @@ def _groups(metrics: MetricsRow) -> Html | None:
         )
     ]
     for name, found in metrics.groups.items():
-        parts += [tag("h3", title_of(name)), _group_table(found), _group_note(found)]
+        parts += [tag("h3", title_of(name)), _beside(_group_table(found), _group_gap(found))]
     return joined(parts)
 
 
@@ -297,14 +313,18 @@ def _group_table(found: GroupsRow) -> Html:
     return table(("group", "clips", title_of("uar"), "0 to 1"), rows)
 
 
-def _group_note(found: GroupsRow) -> Html:
-    n = sum(row.n for row in found.rows)
-    values = {"gap": found.gap} | ({"worst": found.worst} if found.worst else {})
-    said = [
-        joined([title_of(name.removeprefix("gap.")), " ", value_of(value)])
-        for name, value in flat(values)
-    ]
-    return note(joined(said, "; "), f"; n = {n:,} clips.")
+def _group_gap(found: GroupsRow) -> Html:
+    values: dict[str, Any] = {"clips in these groups": sum(row.n for row in found.rows)}
+    if found.unknown is not None:
+        values["clips of no known group"] = found.unknown
+    values |= found.gap if _has_fields(found.gap) else {"worst": found.worst, "gap": found.gap}
+    if found.equalised_odds_gap:
+        values["largest difference of recall"] = found.equalised_odds_gap
+    return fields(values)
+
+
+def _has_fields(gap: Any) -> bool:
+    return isinstance(gap, Mapping) and "gap" in gap
 
 
 def _sensitivity(metrics: MetricsRow) -> Html | None:
@@ -328,7 +348,11 @@ def _faithfulness(metrics: MetricsRow) -> Html | None:
         ("agrees with the own clip", _figure_of(found.own)),
         ("agrees with another clip", _figure_of(found.other)),
     ]
-    rest = {"difference in points": found.drop_points, "telling": found.telling}
+    rest = {
+        "difference in points": found.drop_points,
+        "telling": found.telling,
+        "clues stated": found.stated,
+    }
     rows += [(title_of(name), value_of(value)) for name, value in flat(rest)]
     words = "Share of the clues in reasons that agree with what was measured."
     return joined(
@@ -341,8 +365,20 @@ def _faithfulness(metrics: MetricsRow) -> Html | None:
                 _plot("faithfulness", words, found.n, lambda: plots.draw_faithfulness(found)),
                 table(("clues", f"n = {found.n:,}"), rows),
             ),
+            *_clues(found),
         ]
     )
+
+
+def _clues(found: FaithfulnessRow) -> list[Html]:
+    """List the clues by kind, and some that do not agree."""
+    parts = []
+    if found.kinds:
+        kinds = [{"kind": kind, **counts} for kind, counts in found.kinds.items()]
+        parts += [tag("h3", "clues by kind"), records(kinds)]
+    if found.untrue:
+        parts += [tag("h3", "some that do not agree"), note("; ".join(found.untrue))]
+    return parts
 
 
 def _figure_of(figure: FigureRow | None) -> Html:
@@ -354,9 +390,21 @@ def _named(name: str, words: str) -> Callable[[MetricsRow], Html | None]:
 
     def draw(metrics: MetricsRow) -> Html | None:
         values = getattr(metrics, name)
-        return None if values is None else joined([note(words), fields(values)])
+        if values is None:
+            return None
+        return joined([note(words), fields(values), *_other_baselines(metrics, name)])
 
     return draw
+
+
+def _other_baselines(metrics: MetricsRow, name: str) -> list[Html]:
+    """Give the baselines of a protocol without labels, in the section that leads."""
+    baselines = metrics.baselines.model_extra if metrics.baselines else None
+    if not baselines or LEADING.get(metrics.protocol.kind) != name:
+        return []
+    return [
+        part for title, values in baselines.items() for part in (tag("h3", title), fields(values))
+    ]
 
 
 def _comparison(metrics: MetricsRow) -> Html | None:
@@ -376,6 +424,8 @@ def _comparison(metrics: MetricsRow) -> Html | None:
         note(f"This run minus {found.other}, on the same clips.{n}"),
         table(("figure", "difference", "p"), rows),
     ]
+    if found.mcnemar_p is not None:
+        parts.append(table(("test", "p"), [("McNemar, accuracies", number(found.mcnemar_p))]))
     if found.table:
         counts = [(title_of(name), number(count)) for name, count in found.table.items()]
         parts.append(table(("answered right by", "clips"), counts))
@@ -399,8 +449,13 @@ def draw_manifest(metrics: MetricsRow) -> Html:
 def draw_absent(metrics: MetricsRow, name: str) -> Html:
     """Say why a run does not have a section."""
     reason = metrics.absent.get(name)
-    words = reason or f"metrics.json has no figures for {name} and gives no reason."
-    return tag("p", escaped(words), _class="why")
+    if reason is None:
+        kind, fitting = metrics.protocol.kind, KINDS.get(name, "labels")
+        reason = f"metrics.json has no figures for {name} and gives no reason"
+        if kind != fitting:
+            reason = f"only for protocols of the kind {fitting}; this one is of the kind {kind}"
+    ending = "" if reason.endswith(".") else "."
+    return tag("p", reason[:1].upper() + reason[1:] + ending, _class="why")
 
 
 SECTIONS: tuple[Section, ...] = (
@@ -420,6 +475,9 @@ SECTIONS: tuple[Section, ...] = (
         "Soft labels",
         _named("soft_labels", "Probabilities against the votes of several annotators."),
     ),
+    Section(
+        "valence", "Valence", _named("valence", "Labels and expected valence, put together.")
+    ),
     Section("sentiment", "Sentiment", _named("sentiment", "Answers against a value.")),
     Section(
         "open_words", "Open vocabulary", _named("open_words", "Words against words of people.")
@@ -433,6 +491,15 @@ SECTIONS: tuple[Section, ...] = (
     Section("comparison", "Against another run", _comparison),
 )
 """In the order of the page."""
+
+KINDS: Mapping[str, Kind] = {
+    "faithfulness": "labels",
+    "sentiment": "sentiment",
+    "open_words": "words",
+    "judge": "description",
+    "proxies": "description",
+}
+"""Section -> the kind of protocol that it is for; the others are for labels."""
 
 LEADING: Mapping[str, str] = {
     "sentiment": "sentiment",
