@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from emotion_llama.config import SourceConfig
 from emotion_llama.data import open_features, read_source
+from emotion_llama.evaluation.trust import fit_temperature
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
 from emotion_llama.model.scoring import label_probabilities
 from emotion_llama.preset import save_preset_media
@@ -34,7 +35,6 @@ SETS: Mapping[str, Sequence[str]] = {
 MOST = 600
 """Items of a set that are scored."""
 ROWS = 64
-TEMPERATURES = np.geomspace(0.2, 5.0, 200)
 CARD_FILES = ("README.md", "LICENSE")
 
 
@@ -50,9 +50,12 @@ def main() -> None:
     model.config.label_temperature, model.config.evidence_temperatures = 1.0, {}
     fitted = {}
     for name, sources in SETS.items():
-        sets = [scored(model, processor, arguments.data, source) for source in sources]
-        fitted[name] = fit_temperature(sets)
-        print(f"{name}: temperature {fitted[name]:.3f}, {sum(len(t) for _, t in sets)} items")
+        sets = {one: scored(model, processor, arguments.data, one) for one in sources}
+        found = {one: fit_temperature(*of_set).temperature for one, of_set in sets.items()}
+        # new recordings are taken to be like the set on which the answers are too sure
+        fitted[name] = round(max(found.values()), 4)
+        for one, temperature in found.items():
+            print(f"{name}, {one}: temperature {temperature:.3f}, {len(sets[one][1])} items")
     model.config.evidence_temperatures = fitted
     # what rests on several has no development people of its own but too few: the most careful one
     model.config.label_temperature = max(fitted.values())
@@ -62,11 +65,11 @@ def main() -> None:
 @torch.inference_mode()
 def scored(
     model: EmotionLlama, processor: EmotionLlamaProcessor, data_dir: Path, source: str
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], list[str], list[str]]:
     """Score development items over the labels that their set has.
 
     Returns:
-        logarithms of the probabilities at temperature 1 [n x a], and the index of the label [n]
+        logarithms of the probabilities at temperature 1 [n x a], right labels [n], labels [a]
     """
     config = SourceConfig(
         kind="table",
@@ -86,8 +89,8 @@ def scored(
         samples = [Sample("emotion", e.transcript, labels=tuple(labels)) for e in part]
         features = [_single(stored.features(e.clip_id)) for e in part]
         rows.append(label_probabilities(model, processor, samples, features, labels))
-    truth = np.array([labels.index(str(e.label)) for e in examples])
-    return torch.cat(rows).double().clamp(min=1e-30).log().numpy(), truth
+    logs = torch.cat(rows).double().clamp(min=1e-30).log().numpy()
+    return logs, [str(example.label) for example in examples], labels
 
 
 def _single(features: Features) -> Features:
@@ -97,27 +100,6 @@ def _single(features: Features) -> Features:
         for value in [getattr(features, name)]
     }
     return replace(features, **values)
-
-
-def fit_temperature(
-    sets: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]],
-) -> float:
-    """Find the temperature with the least cross-entropy, every set counting the same.
-
-    Args:
-        sets: logarithms of probabilities [n x a] and label indices [n]
-    """
-
-    def cross_entropy(temperature: float) -> float:
-        losses = []
-        for logs, truth in sets:
-            scaled = logs / temperature
-            norm = np.logaddexp.reduce(scaled, axis=1)
-            losses.append(float(np.mean(norm - scaled[np.arange(len(truth)), truth])))
-        return float(np.mean(losses))
-
-    losses = [cross_entropy(float(temperature)) for temperature in TEMPERATURES]
-    return round(float(TEMPERATURES[int(np.argmin(losses))]), 4)
 
 
 def write(
