@@ -132,7 +132,8 @@ def test_copies_of_a_clip_add_no_knowledge_where_people_are_given() -> None:
     rows = drawn(11, 40, (0.7, 0.55))
     people = [f"person {number}" for number in range(40)]
     alone = compared(rows, groups=people)
-    copied = compared(rows * 9, groups=people * 9)
+    nine = [row for row in rows for _ in range(9)]
+    copied = compared(nine, groups=[person for person in people for _ in range(9)])
     assert copied.num_units == 40
     for name in FIGURES:
         one, other = alone.figures[name], copied.figures[name]
@@ -140,7 +141,7 @@ def test_copies_of_a_clip_add_no_knowledge_where_people_are_given() -> None:
         assert (other.interval.low, other.interval.high) == pytest.approx(
             (one.interval.low, one.interval.high)
         )
-    blind = compared(rows * 9)
+    blind = compared(nine)
     assert blind.figures["uar"].p < alone.figures["uar"].p
     assert copied.mcnemar_p < alone.mcnemar_p, "the exact test knows no people, as it says"
 
