@@ -4,7 +4,7 @@ Knows: orders, wordings, figures over several sets of answers. Does not know: mo
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,9 +29,6 @@ this project was trained with them; the default is `emotion_llama.prompt.EMOTION
 
 Answers = Sequence[str | None]
 """Scored label answered for each sample, ``None`` where no label could be read."""
-
-Ask = Callable[[tuple[str, ...], str | None], Answers]
-"""Offered labels in order, and a question or ``None`` for the default one -> answers."""
 
 
 @dataclass(frozen=True)
@@ -114,55 +111,6 @@ def label_orders(
             drawn = tuple(default[i] for i in rng.permutation(len(default)))
         orders[f"drawn {number}"] = drawn
     return orders
-
-
-def order_sensitivity(
-    ask: Ask,
-    truths: Sequence[str],
-    scored: Sequence[str],
-    orders: Mapping[str, Sequence[str]],
-) -> Sensitivity:
-    """Ask with the labels in every order.
-
-    Args:
-        ask: answers for all samples, in the order of ``truths``
-        truths: right label of each sample
-        scored: the closed list that is scored
-        orders: as `label_orders` gives them
-
-    Raises:
-        ValueError: as `sensitivity`
-    """
-    answers = {name: ask(tuple(order), None) for name, order in orders.items()}
-    return sensitivity(answers, truths, scored)
-
-
-def phrasing_sensitivity(
-    ask: Ask,
-    truths: Sequence[str],
-    scored: Sequence[str],
-    offered: Sequence[str],
-    phrasings: Mapping[str, str] = PHRASINGS,
-) -> Sensitivity:
-    """Ask by default and in every other wording, with the labels in one order.
-
-    Args:
-        ask: as in `order_sensitivity`
-        truths: as in `order_sensitivity`
-        scored: as in `order_sensitivity`
-        offered: the labels to offer
-        phrasings: name -> wording with ``{labels}``
-
-    Raises:
-        ValueError: as `sensitivity`
-    """
-    listed = ", ".join(offered)
-    questions = {name: wording.format(labels=listed) for name, wording in phrasings.items()}
-    answers = {
-        name: ask(tuple(offered), question)
-        for name, question in {DEFAULT: None, **questions}.items()
-    }
-    return sensitivity(answers, truths, scored)
 
 
 def sensitivity(

@@ -387,9 +387,19 @@ def test_frame_drops_keep_the_times_and_show_frames_that_came(material: Material
     assert (np.diff(clip.frame_times_s) > 0).all()
     kept = {frame.tobytes() for frame in clip.frames}
     assert len(kept) == len(clean.frames) - round(0.8 * len(clean.frames))
-    assert clip.key_frame is not None
-    assert clip.key_frame.tobytes() in kept | {clean.key_frame.tobytes()}
-    assert clip.key_frame_s == clean.key_frame_s
+
+
+def test_a_key_frame_that_is_lost_freezes_too(material: Material) -> None:
+    clean = material.decoded
+    assert clean.frames is not None and clean.frame_times_s is not None
+    at_key = int(np.searchsorted(clean.frame_times_s, clean.key_frame_s))
+    was_lost = set()
+    for seed in range(10):
+        clip = disturbed_clip(material, named("frame drops, 50 %"), seed)
+        assert clip.frames is not None and clip.key_frame_s == clean.key_frame_s
+        assert np.array_equal(clip.key_frame, clip.frames[at_key])
+        was_lost.add(not np.array_equal(clip.key_frame, clean.frames[at_key]))
+    assert was_lost == {True, False}
 
 
 def test_a_still_has_no_frame_to_lose(run: list[EvalSample], tmp_path: Path) -> None:
@@ -404,7 +414,9 @@ def test_a_still_has_no_frame_to_lose(run: list[EvalSample], tmp_path: Path) -> 
 def test_a_bar_changes_its_region_only() -> None:
     pictures = np.random.default_rng(0).integers(0, 100, (2, 40, 60, 3), dtype=np.uint8)
     boxes = np.array([[10, 5, 20, 20], [-8, -10, 30, 30]], np.float32)
+    before = pictures.copy()
     barred = covered(pictures, boxes, (0.5, 0.75))
+    assert (pictures == before).all()
     region = np.zeros(pictures.shape[:3], bool)
     region[0, 15:20, 10:30] = True
     region[1, 5:12, 0:22] = True

@@ -13,8 +13,6 @@ from emotion_llama.evaluation.sensitivity import (
     PHRASINGS,
     Spread,
     label_orders,
-    order_sensitivity,
-    phrasing_sensitivity,
     sensitivity,
 )
 
@@ -57,27 +55,10 @@ def test_a_repeated_label_is_refused() -> None:
         label_orders(("a", "b", "a"))
 
 
-def test_answers_that_do_not_look_at_the_order_are_steady() -> None:
-    result = order_sensitivity(
-        lambda _order, _question: TRUTHS, TRUTHS, LABELS, label_orders(LABELS)
-    )
-    assert result.consistency == 1.0
-    assert result.accuracy == result.uar == Spread(1.0, 1.0, 1.0)
-    assert result.flip_rate == Spread(0.0, 0.0, 0.0)
-    assert len(result.variants) == 8
-
-
 def test_always_taking_the_first_label_is_found_out() -> None:
-    asked: list[tuple[str, ...]] = []
-
-    def first(order: tuple[str, ...], question: str | None) -> Sequence[str | None]:
-        assert question is None
-        asked.append(order)
-        return [order[0]] * len(TRUTHS)
-
     orders = label_orders(LABELS, num_orders=0)
-    result = order_sensitivity(first, TRUTHS, LABELS, orders)
-    assert asked == list(orders.values())
+    answers = {name: [order[0]] * len(TRUTHS) for name, order in orders.items()}
+    result = sensitivity(answers, TRUTHS, LABELS)
     assert result.consistency == 0.0
     assert [one.name for one in result.variants] == [DEFAULT, "reversed", "alphabetical"]
     assert [one.accuracy for one in result.variants] == [0.25, 0.0, 0.0]
@@ -106,21 +87,6 @@ def test_a_missing_label_is_no_label_and_agrees_with_nothing() -> None:
     assert result.consistency == 0.25
     assert result.variants[1].flip_rate == 0.5
     assert [one.num_unparsed for one in result.variants] == [2, 2]
-
-
-def test_wordings_are_asked_with_the_offered_labels_in_place() -> None:
-    asked: list[tuple[tuple[str, ...], str | None]] = []
-
-    def answer(order: tuple[str, ...], question: str | None) -> Sequence[str | None]:
-        asked.append((order, question))
-        return TRUTHS if question is None else ["happy"] * len(TRUTHS)
-
-    result = phrasing_sensitivity(
-        answer, TRUTHS, LABELS, ("sad", "happy"), {"x": "Is it {labels}?"}
-    )
-    assert asked == [(("sad", "happy"), None), (("sad", "happy"), "Is it sad, happy?")]
-    assert result.variants[1].name == "x"
-    assert result.flip_rate == Spread(0.75, 0.75, 0.75)
 
 
 def test_every_packaged_wording_names_the_labels_once_and_is_unlike_the_others() -> None:
