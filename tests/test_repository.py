@@ -64,7 +64,10 @@ LAYERS: dict[str, set[str]] = {
         "media",
         "preset",
     },
-    "evaluation": GROUND | INPUT | MEASURES | {"predict", "train", "bulk"},
+    "evaluation": GROUND
+    | INPUT
+    | MEASURES
+    | {"predict", "preset", "clip_reader", "bulk", "bulk_ray"},
     "server": GROUND | {"predict", "merr"},
     "terminal": GROUND,
     "doctor": GROUND,
