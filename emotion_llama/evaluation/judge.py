@@ -87,7 +87,9 @@ def load_judge(
     Raises:
         ValueError: another form, an address elsewhere without leave, or a model that does not load
     """
-    model = text_model(spec, allow_remote=allow_remote, device=device, dtype=dtype)
+    model = text_model(
+        spec, allow_remote=allow_remote, device=device, dtype=dtype, json_answers=True
+    )
     if model is None:
         msg = (
             f"found judge {spec!r}, expected 'hf:' and a hub id or a folder, or an address with a "

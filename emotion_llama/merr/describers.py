@@ -216,7 +216,12 @@ def is_loopback(host: str) -> bool:
 
 
 def text_model(
-    spec: str, *, allow_remote: bool = False, device: str | None = None, dtype: str | None = None
+    spec: str,
+    *,
+    allow_remote: bool = False,
+    device: str | None = None,
+    dtype: str | None = None,
+    json_answers: bool = False,
 ) -> TextModel | None:
     """Load the text model of a name.
 
@@ -225,6 +230,7 @@ def text_model(
         allow_remote: whether words may be sent to another machine
         device: torch device of a local model; default is a GPU if there is one
         dtype: type of a local model's weights; see `emotion_llama.merr.local_models`
+        json_answers: ask a server for nothing but JSON; a local model is not held to it
 
     Raises:
         ValueError: another form, an address elsewhere without leave, or a model that does not load
@@ -238,7 +244,7 @@ def text_model(
         return LocalTextModel(parsed.target, device=device, dtype=dtype)
     from emotion_llama.merr.endpoint import Endpoint, EndpointTextModel
 
-    return EndpointTextModel(Endpoint(parsed))
+    return EndpointTextModel(Endpoint(parsed, json_answers=json_answers))
 
 
 def picture_describer(

@@ -51,7 +51,12 @@ class Endpoint:
     """One model at one address."""
 
     def __init__(
-        self, spec: ModelSpec, *, timeout_s: float = TIMEOUT_S, backoff_s: float = BACKOFF_S
+        self,
+        spec: ModelSpec,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        backoff_s: float = BACKOFF_S,
+        json_answers: bool = False,
     ) -> None:
         """Make a client; nothing is sent yet.
 
@@ -59,6 +64,7 @@ class Endpoint:
             spec: of kind ``endpoint``
             timeout_s: longest wait for one answer
             backoff_s: pause before the second try
+            json_answers: whether the server is to let the model write nothing but JSON
 
         Raises:
             ValueError: the client library is not installed, or a key would travel unencrypted
@@ -71,6 +77,7 @@ class Endpoint:
                 "pip install 'emotion-llama[llm]'"
             )
             raise ValueError(msg) from error
+        self.json_answers = json_answers
         host = urlsplit(spec.target).hostname or ""
         self._is_local = is_loopback(host)
         self._key = os.environ.get(KEY_VARIABLE, "")
@@ -146,6 +153,7 @@ class Endpoint:
             temperature=RETRY_TEMPERATURE if seed else 0,
             seed=seed,
             max_tokens=max_tokens,
+            **({"response_format": {"type": "json_object"}} if self.json_answers else {}),
         )
 
     def _read(self, answer: Any) -> str:
@@ -169,6 +177,7 @@ def _settings(endpoint: Endpoint, **others: Any) -> Mapping[str, Any]:
         "host": endpoint.host,
         "temperature": 0,
         "retry_temperature": RETRY_TEMPERATURE,
+        **({"json_answers": True} if endpoint.json_answers else {}),
         **others,
     }
 

@@ -193,5 +193,6 @@ def test_a_judge_behind_an_address_is_asked_at_temperature_0_with_a_seed(server:
     assert asked.answer is not None and asked.answer.score == 8
     assert asked.replies == ("1. good 8/10", GOOD)
     assert [(one["temperature"], one["seed"]) for one in server.requests] == [(0, 0)] * 2
+    assert all(one["response_format"] == {"type": "json_object"} for one in server.requests)
     assert server.requests[0]["messages"] == [{"role": "user", "content": "Score?"}]
     assert judge.name == "tiny"
