@@ -158,7 +158,7 @@ def evaluate(
             "analyses": chosen_analyses(analyses),
             "limit": limit,
             "seed": seed,
-            **({} if batch_size == "auto" else {"batch_size": int(batch_size)}),
+            **chosen_batch_size(batch_size),
         }
         load = partial(load_predictor, preset, device, dtype, prompt_mode.value)
         settings, predictor = loaded(load, preset, choices)
@@ -232,6 +232,20 @@ def chosen_parts(modalities: str | None) -> Mapping[str, Any]:
     from emotion_llama.evaluation.modalities import parts_of
 
     return {} if modalities is None else {"parts": parts_of(modalities)}
+
+
+def chosen_batch_size(text: str) -> Mapping[str, Any]:
+    """Read --batch-size.
+
+    Raises:
+        ValueError: neither ``auto`` nor a number of samples
+    """
+    if text == "auto":
+        return {}
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"found the batch size {text!r}, expected auto or a number of at least 1"
+        raise ValueError(msg)
+    return {"batch_size": int(text)}
 
 
 def chosen_analyses(text: str) -> tuple[str, ...]:
