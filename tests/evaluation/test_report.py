@@ -392,8 +392,8 @@ def test_each_plot_is_drawn_with_the_number_of_its_clips(page: str) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
-        (0.6, 0.7, "Above what the most frequent label alone gives. Below the published figure."),
-        (0.1, 0.95, "Not told apart from what the most frequent label alone gives. "
+        (0.6, 0.7, "Above the baseline: most frequent label. Below the published figure."),
+        (0.1, 0.95, "Not told apart from the baseline: most frequent label. "
                     "Not told apart from the published figure."),
     ],
 )  # fmt: skip
@@ -410,7 +410,7 @@ def test_without_an_interval_the_verdict_says_nothing_about_differences(
 ) -> None:
     changed = {**metrics, "labels": {"scored": {"num_clips": 1, "figures": {"weighted_f1": 1.0}}}}
     words = words_of(page_of(tmp_path, changed, []))
-    assert "1 clips, no interval" in words
+    assert "no interval, 1 clips" in words
     assert "Without an interval, nothing can be said about differences." in words
 
 
@@ -472,7 +472,9 @@ def test_a_section_that_is_absent_says_why(page: str, metrics: dict[str, Any]) -
     words = words_of(page)
     for reason in metrics["absent"].values():
         assert reason in words
-    assert "metrics.json has no figures for proxies and gives no reason." in words
+    # where the run gives no reason
+    assert "Only for protocols of the kind description; this one is of the kind labels." in words
+    assert "The run has no figures for valence and gives no reason." in words
 
 
 def test_a_run_with_no_section_at_all_still_has_every_heading(tmp_path: Path) -> None:
@@ -487,10 +489,21 @@ def test_a_run_with_no_section_at_all_still_has_every_heading(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("kind", "section", "values", "metric", "said"),
     [
+        ("sentiment", "sentiment",
+         {"non_negative": {"accuracy": 0.8, "weighted_f1": 0.7, "num_clips": 9},
+          "without_zeros": {"accuracy": 0.6, "weighted_f1": 0.5, "num_clips": 7},
+          "mae": 0.9, "num_clips": 9}, "weighted_f1",
+         "weighted F1, without zeros 0.500 over 7 clips published none This figure has several"),
         ("sentiment", "sentiment", {"weighted_f1": {"value": 0.7, "low": 0.6, "high": 0.8},
-                                    "mae": 0.9, "num_clips": 7}, "weighted_f1", "over 7 clips"),
-        ("words", "open_words", {"wheel_f1": 0.41, "wheels": {"1": 0.4}}, "wheel_f1", "0.410"),
-        ("description", "judge", {"clue_overlap": 6.25, "judge": "rules"}, "clue_overlap", "6.250"),
+                                    "num_clips": 7}, "weighted_f1", "over 7 clips"),
+        ("words", "open_words",
+         {"wheel_f1": 0.41, "intervals": {"wheel_f1": {"low": 0.3, "high": 0.5}},
+          "wheels": [{"wheel": "1", "f1": 0.4}], "num_clips": 8}, "wheel_f1",
+         "wheel F1 0.410 0.300 to 0.500 95 % interval over 8 clips"),
+        ("description", "judge",
+         {"clue_overlap@rules": {"mean": 6.25, "interval": {"low": 6.0, "high": 6.5},
+                                 "num_clips": 9, "num_scored": 5}}, "clue_overlap",
+         "clue overlap@rules 6.250 6.000 to 6.500 95 % interval over 5 clips"),
     ],
 )  # fmt: skip
 def test_a_protocol_without_labels_leads_with_its_own_section(
@@ -504,6 +517,24 @@ def test_a_protocol_without_labels_leads_with_its_own_section(
     assert "The truth is no label." in words_of(page)
     assert f"The truth of this protocol is no label (its kind is {kind})." in words_of(page)
     assert parsed(page).faults == []
+
+
+def test_a_figure_that_only_a_judge_gives_is_said_to_be_missing_without_one(
+    tmp_path: Path,
+) -> None:
+    found = other_kind("description", "proxies", {"words": {"f": 0.3}}, "clue_overlap")
+    found["absent"]["judge"] = "no judge was named"
+    words = words_of(page_of(tmp_path, found, []).split("<nav")[0])
+    assert "The run has no clue overlap, the figure that leads here. No judge was named." in words
+
+
+def test_baselines_of_another_kind_stand_beside_its_figure(tmp_path: Path) -> None:
+    values = {"wheel_f1": 0.41, "intervals": {"wheel_f1": {"low": 0.3, "high": 0.5}}}
+    found = other_kind("words", "open_words", values, "wheel_f1")
+    found["baselines"] = {"always happy": {"wheel_f1": 0.2, "words_per_answer": 1.0}}
+    page = page_of(tmp_path, found, [])
+    assert "Above the baseline: always happy." in words_of(page)
+    assert "always happy name value wheel F1 0.200" in words_of(page)
 
 
 def test_the_most_confident_wrong_answers_come_first(page: str, answers: Answers) -> None:
@@ -544,6 +575,13 @@ def test_what_makes_figures_say_less_stands_at_the_top(
     assert "limited to 208 samples (limit 0.5)" in top
     assert "4 of 208 clips failed" in top and "6 written answers name no label" in top
     assert "3 rows of the data set were left out" in top
+
+
+def test_a_reading_that_is_not_counted_says_why(metrics: dict[str, Any], tmp_path: Path) -> None:
+    labels = {name: one for name, one in metrics["labels"].items() if name != "published"}
+    absent = {"labels.published": "no label is neutral"}
+    words = words_of(page_of(tmp_path, {**metrics, "labels": labels, "absent": absent}, []))
+    assert "published way no label is neutral most frequent label" in words
 
 
 def test_the_manifest_names_everything_that_the_run_states(page: str) -> None:
@@ -611,7 +649,7 @@ def test_missing_values_are_named_and_never_written_as_zero() -> None:
 def test_nested_fields_keep_their_names_and_intervals_stay_whole() -> None:
     values = {"a": {"b": 1, "c": {"value": 0.5, "low": 0.4, "high": 0.6}}, "d": {}, "e": []}
     assert dict(flat(values)) == {
-        "a.b": 1, "a.c": {"value": 0.5, "low": 0.4, "high": 0.6}, "d": None, "e": [],
+        "a, b": 1, "a, c": {"value": 0.5, "low": 0.4, "high": 0.6}, "d": None, "e": [],
     }  # fmt: skip
     assert dict(flat({"interval": {"low": 0.1, "high": 0.2}})) == {
         "interval": {"low": 0.1, "high": 0.2}

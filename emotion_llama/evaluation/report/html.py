@@ -1,7 +1,7 @@
 """Folder of a run -> ``report.html``: one file that asks for nothing else, and prints.
 
-Knows: the page, its head and what is said first. Does not know: how anything was computed, how a
-section is drawn (`emotion_llama.evaluation.report.sections`).
+Knows: the page, its head and the order of its parts. Does not know: how anything was computed, how
+a section is drawn (`emotion_llama.evaluation.report.sections`).
 """
 
 from collections.abc import Sequence
@@ -9,22 +9,10 @@ from importlib import resources
 from pathlib import Path
 from uuid import uuid4
 
-from emotion_llama.evaluation.metrics import LEVEL
 from emotion_llama.evaluation.report.answers import draw_examples, draw_failures
-from emotion_llama.evaluation.report.markup import (
-    NONE,
-    Html,
-    joined,
-    note,
-    number,
-    strip,
-    tag,
-    title_of,
-    with_range,
-)
+from emotion_llama.evaluation.report.markup import NONE, Html, note, tag
 from emotion_llama.evaluation.report.read import (
     AnswerRow,
-    FigureRow,
     MetricsRow,
     read_answers,
     read_metrics,
@@ -35,6 +23,7 @@ from emotion_llama.evaluation.report.sections import (
     draw_absent,
     draw_manifest,
 )
+from emotion_llama.evaluation.report.verdict import draw_verdict
 
 REPORT_FILE = "report.html"
 
@@ -133,78 +122,13 @@ def _head(metrics: MetricsRow) -> Html:
     parts = [
         tag("h1", protocol.title),
         tag("p", " · ".join(facts), _class="facts"),
-        _verdict(metrics),
+        draw_verdict(metrics),
     ]
     if said := _cautions(metrics):
         parts.append(tag("p", " ".join(said), _class="caution"))
     if protocol.note:
         parts.append(note(protocol.note))
     return tag("header", *parts)
-
-
-def _verdict(metrics: MetricsRow) -> Html:
-    name = metrics.protocol.metric
-    leading, n = leading_figure(metrics)
-    if leading is None or leading.value is None:
-        reason = f"The run has no {title_of(name)}, the figure that leads here."
-        return tag("div", tag("p", reason, _class="said"), _class="verdict")
-    majority, published = _majority(metrics), metrics.protocol.published.get(name)
-    width = f"{100 * LEVEL:.0f} % interval over {n:,} clips"
-    big = tag(
-        "div",
-        tag("span", title_of(name), _class="name"),
-        with_range(leading.value, leading.low, leading.high),
-        tag("span", width if leading.low is not None else f"{n:,} clips, no interval"),
-        _class="big",
-    )
-    beside = [("most frequent label", majority), ("published", published)]
-    lines = [joined([tag("dt", words), tag("dd", number(value))]) for words, value in beside]
-    same_way = metrics.labels.published if metrics.labels else None
-    if same_way and (found := same_way.figures.get(name)):
-        range_ = with_range(found.value, found.low, found.high)
-        lines.append(joined([tag("dt", "this run, published way"), tag("dd", range_)]))
-    said = tag("p", " ".join(_said(leading, majority, published)), _class="said")
-    line = strip(leading.value, leading.low, leading.high, dict(beside))
-    return tag("div", big, tag("dl", *lines), line, said, _class="verdict")
-
-
-def leading_figure(metrics: MetricsRow) -> tuple[FigureRow | None, int]:
-    """Find the figure that leads, and over how many clips it is."""
-    name = metrics.protocol.metric
-    scored = metrics.labels.scored if metrics.labels else None
-    if scored and name in scored.figures:
-        clips = metrics.counts.answered if scored.num_clips is None else scored.num_clips
-        return scored.figures[name], clips
-    for section in (metrics.sentiment, metrics.open_words, metrics.judge, metrics.proxies):
-        if section and section.get(name) is not None:
-            clips = section.get("num_clips", section.get("n", metrics.counts.answered))
-            return FigureRow.model_validate(section[name]), int(clips)
-    return None, 0
-
-
-def _majority(metrics: MetricsRow) -> float | None:
-    majority = metrics.baselines.majority if metrics.baselines else None
-    found = majority.figures.get(metrics.protocol.metric) if majority else None
-    return found.value if found else None
-
-
-def _said(leading: FigureRow, majority: float | None, published: float | None) -> list[str]:
-    """Say in words how the figure stands to what it is held against."""
-    if leading.low is None or leading.high is None:
-        return ["Without an interval, nothing can be said about differences."]
-    said = []
-    if majority is not None:
-        words = _stands(leading.low, leading.high, majority)
-        said.append(f"{words} what the most frequent label alone gives.")
-    if published is not None:
-        said.append(f"{_stands(leading.low, leading.high, published)} the published figure.")
-    return said
-
-
-def _stands(low: float, high: float, other: float) -> str:
-    if low > other:
-        return "Above"
-    return "Below" if high < other else "Not told apart from"
 
 
 def _cautions(metrics: MetricsRow) -> list[str]:
@@ -217,7 +141,7 @@ def _cautions(metrics: MetricsRow) -> list[str]:
             "figures are not those of the benchmark."
         )
     if counts.failed:
-        said.append(f"{counts.failed:,} of {counts.samples:,} clips failed; see the end.")
+        said.append(f"{counts.failed:,} of {counts.samples:,} clips failed, see the end.")
     if counts.unparsed:
         said.append(f"{counts.unparsed:,} written answers name no label.")
     if left_out := sum((metrics.run.data.get("left_out") or {}).values()):

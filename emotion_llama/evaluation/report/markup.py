@@ -26,6 +26,7 @@ FIGURE_TITLES: Mapping[str, str] = {
     "aurc": "area under the curve (AURC)",
     "best_aurc": "the same in the best order",
     "uar_interval": "its interval",
+    "wheel_f1": "wheel F1",
     "n": "clips",
     "num_clips": "clips",
     "num_unparsed": "without a label",
@@ -76,7 +77,7 @@ def tag(name: str, *parts: object, **attributes: str) -> Html:
 
 def title_of(name: str) -> str:
     """Write the name of a field as words."""
-    return FIGURE_TITLES.get(name, name.replace("_", " ").replace(".", ", "))
+    return FIGURE_TITLES.get(name, name.replace("_", " "))
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
@@ -121,18 +122,18 @@ def value_of(value: Any) -> Html:
     return escaped(value)
 
 
-def flat(values: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """List nested fields as (dotted name, value); a figure and its interval stay together."""
+def flat(values: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """List nested fields as (title, value); a figure and its interval stay together."""
     is_one = _is_tally(values) or _is_figure(values)
     if isinstance(values, Mapping) and values and not is_one:
         for name, value in values.items():
-            yield from flat(value, f"{above}.{name}" if above else str(name))
+            yield from flat(value, (*above, title_of(str(name))))
     elif _holds_mappings(values):
         for place, value in enumerate(values, 1):
-            yield from flat(value, f"{above} {place}".strip())
+            yield from flat(value, (*above, str(place)))
     else:
         # an empty mapping has no fields, but its name is not lost
-        yield above, None if values == {} else values
+        yield ", ".join(above), None if values == {} else values
 
 
 def _is_figure(values: Any) -> bool:
@@ -179,8 +180,10 @@ def _row(cells: Sequence[object], width: int) -> Html:
 
 def fields(values: Mapping[str, Any]) -> Html:
     """Give a table of nested names and values, and one for each list of records."""
+    if not values:
+        return note(NONE)
     single = {name: value for name, value in values.items() if not _holds_mappings(value)}
-    rows = [(title_of(name), value_of(value)) for name, value in flat(single)] if single else []
+    rows = [(title, value_of(value)) for title, value in flat(single)] if single else []
     tables = [table(("name", "value"), rows, numeric=False)] * bool(rows)
     return joined([*tables, *[records(values[name]) for name in values if name not in single]])
 
@@ -190,7 +193,7 @@ def records(found: Sequence[Mapping[str, Any]]) -> Html:
     rows = [dict(flat(record)) for record in found]
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[value_of(row.get(name)) for name in names] for row in rows]
-    return table([title_of(name) for name in names], cells)
+    return table(names, cells)
 
 
 def strip(

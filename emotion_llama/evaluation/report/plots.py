@@ -176,8 +176,9 @@ def draw_reliability(calibration: CalibrationRow) -> Any:
     style: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.8}
     above.bar(places, [one.accuracy or 0 for one in bins], widths, color=PALE, **style)
     above.plot((0, 1), (0, 1), "--", color="#444444", linewidth=1, label="as right as confident")
-    known = [(one.confidence, one.accuracy) for one in bins if one.confidence is not None]
-    above.plot(*zip(*known, strict=True), "o", color=BLUE, markersize=5, clip_on=False,
+    known = [one for one in bins if one.confidence is not None]
+    points = [one.confidence for one in known], [one.accuracy for one in known]
+    above.plot(*points, "o", color=BLUE, markersize=5, clip_on=False,
                label="a bin")  # fmt: skip
     above.set_ylabel("share right", fontsize=SMALL)
     above.set_ylim(0, 1)

@@ -105,7 +105,7 @@ class LabelsRow(BaseModel):
 
 
 class BaselinesRow(BaseModel):
-    """Figures of answers that no model is needed for; other fields are of other kinds' baselines."""
+    """Figures that no model is needed for; other fields are baselines of other kinds."""
 
     model_config = ConfigDict(**{**_READ, "extra": "allow"})
 

@@ -91,8 +91,9 @@ def _labels(metrics: MetricsRow) -> Html | None:
         [
             note(
                 "Scored: the most probable label. Written: the label read from the text; an answer "
-                "without one is wrong. A clip without an answer is wrong in both. Published way: an answer without a label counts as neutral, "
-                "which makes figures comparable with the paper and no others. "
+                "without one is wrong. A clip without an answer is wrong in both. Published way: "
+                "an answer without a label counts as neutral, which makes figures comparable with "
+                "the paper and no others. "
                 "The other rows need no model. ",
                 interval_words(figures),
                 f" Published figures: {metrics.protocol.published_by or 'no source given'}."
@@ -132,14 +133,17 @@ def majority_title(metrics: MetricsRow) -> str:
 
 
 def _set_row(
-    metrics: MetricsRow, title: str, one: FigureSetRow | None, names: Sequence[str]
+    metrics: MetricsRow,
+    title: str,
+    one: FigureSetRow | None,
+    names: Sequence[str],
+    unknown_clips: str = "same",
 ) -> list[object]:
     if one is None:
-        name = title.split(" (")[0]
-        keys = (f"labels.{name}", f"baselines.{name}", name)
-        reason = next((metrics.absent[key] for key in keys if key in metrics.absent), None)
-        return [title, reason or "not in this run; metrics.json gives no reason"]
-    clips = "same" if one.num_clips is None else number(one.num_clips)
+        name = title.split()[0]  # "published way" is labels.published
+        reason = metrics.absent.get(f"labels.{name}", metrics.absent.get(name))
+        return [title, reason or "not in this run, which gives no reason"]
+    clips = unknown_clips if one.num_clips is None else number(one.num_clips)
     cells = [
         with_range(found.value, found.low, found.high) if (found := one.figures.get(name)) else NONE
         for name in names
@@ -184,7 +188,8 @@ def _folds(metrics: MetricsRow) -> Html | None:
     order = [*(name for name in folds if name not in last), *last]
     titles = {"mean": "mean", "sd": "standard deviation"}
     rows = [
-        _set_row(metrics, titles.get(name, f"fold {name}"), folds[name], names) for name in order
+        _set_row(metrics, titles.get(name, f"fold {name}"), folds[name], names, "not given")
+        for name in order
     ]
     return table(["fold", "clips", *map(title_of, names)], rows)
 
@@ -260,7 +265,7 @@ def _noise(metrics: MetricsRow) -> Html | None:
         for row in found.rows
     ]
     head = ("disturbance", "clips", "clean", title_of(found.figure), "lost", "same answer")
-    parts = [_beside(table(head, rows), tag("div", *_noise_plots(found), _class="plots"))]
+    parts = [table(head, rows), tag("div", *_noise_plots(found), _class="plots")]
     if found.left_out:
         left_out = [(why, number(count)) for why, count in found.left_out.items()]
         parts += [tag("h3", "not disturbed"), table(("reason", "clips"), left_out)]
@@ -353,7 +358,7 @@ def _faithfulness(metrics: MetricsRow) -> Html | None:
         "telling": found.telling,
         "clues stated": found.stated,
     }
-    rows += [(title_of(name), value_of(value)) for name, value in flat(rest)]
+    rows += [(title, value_of(value)) for title, value in flat(rest)]
     words = "Share of the clues in reasons that agree with what was measured."
     return joined(
         [
@@ -450,8 +455,9 @@ def draw_absent(metrics: MetricsRow, name: str) -> Html:
     """Say why a run does not have a section."""
     reason = metrics.absent.get(name)
     if reason is None:
-        kind, fitting = metrics.protocol.kind, KINDS.get(name, "labels")
-        reason = f"metrics.json has no figures for {name} and gives no reason"
+        kind = metrics.protocol.kind
+        fitting = KINDS.get(name, kind)
+        reason = f"the run has no figures for {name} and gives no reason"
         if kind != fitting:
             reason = f"only for protocols of the kind {fitting}; this one is of the kind {kind}"
     ending = "" if reason.endswith(".") else "."
@@ -475,9 +481,7 @@ SECTIONS: tuple[Section, ...] = (
         "Soft labels",
         _named("soft_labels", "Probabilities against the votes of several annotators."),
     ),
-    Section(
-        "valence", "Valence", _named("valence", "Labels and expected valence, put together.")
-    ),
+    Section("valence", "Valence", _named("valence", "Labels and expected valence, put together.")),
     Section("sentiment", "Sentiment", _named("sentiment", "Answers against a value.")),
     Section(
         "open_words", "Open vocabulary", _named("open_words", "Words against words of people.")
@@ -492,14 +496,24 @@ SECTIONS: tuple[Section, ...] = (
 )
 """In the order of the page."""
 
+_LABELS_ONLY = (
+    "labels",
+    "folds",
+    "calibration",
+    "risk_coverage",
+    "soft_labels",
+    "groups",
+    "valence",
+)
+
 KINDS: Mapping[str, Kind] = {
-    "faithfulness": "labels",
+    **dict.fromkeys(_LABELS_ONLY, "labels"),
     "sentiment": "sentiment",
     "open_words": "words",
     "judge": "description",
     "proxies": "description",
 }
-"""Section -> the kind of protocol that it is for; the others are for labels."""
+"""Section -> the kind of protocol that it is for; the others are for several."""
 
 LEADING: Mapping[str, str] = {
     "sentiment": "sentiment",

@@ -47,7 +47,12 @@ def score_labels(protocol: Protocol, rows: Sequence[Row]) -> Section:
         **trust_sections(table.answered),
         **valence_section(table),
     }
-    return with_reasons(sections, _ABSENT)
+    found = with_reasons(sections, _ABSENT)
+    if "published" not in sections["labels"]:
+        found["absent"]["labels.published"] = (
+            f"the published rule needs {FALLBACK} among the scored labels, and no mapping"
+        )
+    return found
 
 
 _ABSENT: Mapping[str, str] = {
@@ -109,10 +114,13 @@ def folds(table: Table) -> Section | None:
     of_fold = {}
     for name in names:
         one = Table(table.protocol, [row for row in table.rows if row["fold"] == name])
-        of_fold[name] = plain(label_figures(one.truths, one.answers(), one.labels))
-    values = {key: np.array([one[key] for one in of_fold.values()]) for key in FIGURES}
+        of_fold[name] = label_figures(one.truths, one.answers(), one.labels)
+    values = {key: np.array([getattr(one, key) for one in of_fold.values()]) for key in FIGURES}
     return {
-        **of_fold,
+        **{
+            name: {"num_clips": one.num_clips, "figures": plain(one)}
+            for name, one in of_fold.items()
+        },
         "mean": {key: float(value.mean()) for key, value in values.items()},
         "sd": {key: float(value.std(ddof=1)) for key, value in values.items()},
     }

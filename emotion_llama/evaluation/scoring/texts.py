@@ -7,7 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emotion_llama.evaluation.blocks import Row
+from emotion_llama.evaluation.metrics import bootstrap
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.scoring.table import Section
 from emotion_llama.evaluation.sentiment import sentiment_figures, value_of
@@ -24,6 +28,9 @@ from emotion_llama.evaluation.wheel import (
 from emotion_llama.merr.faithfulness import CorpusFaithfulness, Share, corpus_faithfulness
 from emotion_llama.merr.record_file import from_line
 from emotion_llama.merr.records import MerrRecord
+
+NUM_DRAWS = 500
+"""Resamples behind the interval of sentiment, whose every draw goes through all its figures."""
 
 
 def score_reasons(lines: Sequence[str]) -> Section:
@@ -63,13 +70,34 @@ def score_sentiment(protocol: Protocol, rows: Sequence[Row]) -> Section:
     known = [row for row in rows if row["truth"]["value"] is not None]
     values = [value_of(row.get("probabilities", {}), protocol.value_range) for row in known]
     truths = [float(row["truth"]["value"]) for row in known]
-    middle = [0.0] * len(known)
+    found = sentiment_figures(values, truths, protocol.value_range)
+    middle = sentiment_figures([0.0] * len(known), truths, protocol.value_range)
     return {
-        "sentiment": sentiment_figures(values, truths, protocol.value_range).to_dict(),
-        "baselines": {
-            "always 0": sentiment_figures(middle, truths, protocol.value_range).to_dict()
-        },
+        "sentiment": {**_leading(values, truths, protocol.value_range), **found.to_dict()},
+        "baselines": {"always 0": middle.to_dict()},
         "absent": {},
+    }
+
+
+def _leading(
+    values: Sequence[float | None], truths: Sequence[float], value_range: tuple[float, float]
+) -> Section:
+    """Give weighted F1 of negative against positive, without true zeros, with its interval."""
+    pairs = [(value, truth) for value, truth in zip(values, truths, strict=True) if truth != 0]
+
+    def weighted_f1(rows: Sequence[int] | NDArray[np.int64]) -> float:
+        drawn = [pairs[row] for row in rows]
+        two = sentiment_figures([v for v, _ in drawn], [t for _, t in drawn], value_range)
+        return 0.0 if two.without_zeros is None else two.without_zeros.weighted_f1
+
+    interval = bootstrap(lambda rows: (weighted_f1(rows),), len(pairs), num_resamples=NUM_DRAWS)[0]
+    return {
+        "weighted_f1": {
+            "value": weighted_f1(range(len(pairs))),
+            "low": interval.low,
+            "high": interval.high,
+            "num_clips": len(pairs),
+        }
     }
 
 
