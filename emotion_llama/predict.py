@@ -3,7 +3,6 @@
 Knows: the order of the stages and what the answer states. Does not know: how any stage works.
 """
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,10 @@ from emotion_llama.model.scoring import (
 from emotion_llama.preset import PresetError, find_preset, preset_media
 from emotion_llama.prompt import PromptMode
 from emotion_llama.reason_choice import (
+    SPEAKS_OF,
     Continuation,
+    Ground,
+    Part,
     ends_clause,
     is_true,
     next_clause,
@@ -62,18 +64,6 @@ _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a 
 _NO_FACE = "no face was found; what the reason says about a face is a guess"
 _BY_WINDOWS = "too long for one pass; the feature is put together from windows, an approximation"
 _NO_VOICE = "no voice was heard; what the reason says about a voice is a guess"
-
-_FACE_WORDS = re.compile(
-    r"\b(?:faces?|facial|expressions?|smil\w*|grin\w*|frown\w*|(?:eye)?brows?|eyes?|gaze|mouth|lips?)\b",
-    re.IGNORECASE,
-)
-_VOICE_WORDS = re.compile(
-    r"\b(?:voices?|vocal\w*|tones?|intonation|pitch\w*|loud\w*|spoke|shout\w*|whisper\w*|"
-    r"speak\w*\b(?! (?:for|against)\b))\b",
-    re.IGNORECASE,
-)
-"""Words of a reason that speak of a face or a voice. ``sounds`` is none: words sound happy too;
-nor is what speaks for or against a label."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +98,17 @@ class EncodedClip:
             f"{self.name} gives neither a feature nor text{f' ({reasons})' * bool(reasons)}; "
             "give a transcript or another preset"
         )
+
+    @property
+    def ground(self) -> Ground:
+        """What a reason about it may rest on."""
+        there: Mapping[Part, bool] = {
+            "face": self.features.local is not None or self.features.temporal is not None,
+            "voice": self.features.audio is not None,
+            "words": bool(self.transcript),
+        }
+        evidence = (self.clip.evidence if self.clip else None) or ()
+        return Ground(evidence, [part for part, is_there in there.items() if not is_there])
 
 
 @dataclass(frozen=True)
@@ -430,9 +431,8 @@ class Predictor:
         if self.model.config.reason_candidates < 2:
             return reasons
         for row, (request, label) in enumerate(zip(requests, labels, strict=True)):
-            evidence = () if request.clip is None else request.clip.evidence or ()
             known = request.clip is not None and label is not None
-            if known and not is_true(reasons[row], evidence):
+            if known and not is_true(reasons[row], request.ground):
                 with torch.random.fork_rng():
                     torch.manual_seed(_REASON_SEED)
                     reasons[row] = self._true_reason(
@@ -448,9 +448,9 @@ class Predictor:
         Returns:
             the new reason; the old one where the model writes no clause that keeps to it
         """
-        evidence = (request.clip.evidence if request.clip else None) or ()
+        ground = request.ground
         samples, features = self._questions([request], "reason", offered)
-        text, is_closed = true_part(reason, evidence), False
+        text, is_closed = true_part(reason, ground), False
         for _ in range(_MOST_CLAUSES):
             written = continue_answer(
                 self.model,
@@ -466,7 +466,7 @@ class Predictor:
             options = [Continuation(*one) for one in written]
             if is_closed:
                 options = [one for one in options if not one.text.startswith(" and")]
-            chosen = next_clause(text, options, evidence, label)
+            chosen = next_clause(text, options, ground, label)
             if chosen is None and text.endswith(" and"):  # nothing more to say of the face or voice
                 text, is_closed = text.removesuffix(" and"), True
                 continue
@@ -582,9 +582,9 @@ def _guesses(
     faceless = (
         {"global", "local", "temporal"} <= set(missing) if clip is None else clip.faces is None
     )
-    if faceless and _FACE_WORDS.search(written):
+    if faceless and SPEAKS_OF["face"].search(written):
         yield _NO_FACE
-    if "audio" in missing and _VOICE_WORDS.search(written):
+    if "audio" in missing and SPEAKS_OF["voice"].search(written):
         yield _NO_VOICE
 
 

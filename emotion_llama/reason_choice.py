@@ -6,8 +6,9 @@ it, or not at all.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from emotion_llama.merr.facial import read_facial
 from emotion_llama.merr.records import StatedClue
@@ -15,6 +16,35 @@ from emotion_llama.merr.voice_clues import read_voice
 from emotion_llama.records import Evidence
 
 _CLAUSE_END = re.compile(r"[.;]|,(?= (?:and|while)\b)| and(?= the\b| towards\b)")
+
+
+Part = Literal["face", "voice", "words"]
+
+SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
+    "face": re.compile(
+        r"\b(?:faces?|facial|expressions?|smil\w*|grin\w*|frown\w*|(?:eye)?brows?|eyes?|gaze|mouth|"
+        r"lips?)\b",
+        re.IGNORECASE,
+    ),
+    "voice": re.compile(
+        r"\b(?:voices?|vocal\w*|tones?|intonation|pitch\w*|loud\w*|spoke|shout\w*|whisper\w*|"
+        r"speak\w*\b(?! (?:for|against)\b))\b",
+        re.IGNORECASE,
+    ),
+    "words": re.compile(r"\b(?:words?|wording|transcript|utterance)\b", re.IGNORECASE),
+}
+"""How a reason speaks of each. ``sounds`` is none: words sound happy too; nor is what speaks for or
+against a label."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a reason may rest on."""
+
+    evidence: Sequence[Evidence]
+    """what was measured"""
+    absent: Collection[Part] = ()
+    """what the clip does not have, so that nothing can be said of it"""
 
 
 @dataclass(frozen=True)
@@ -43,32 +73,32 @@ def not_measured(reason: str, evidence: Sequence[Evidence]) -> tuple[str, ...]:
     return tuple(s.words for s in statements(reason) if (s.feature, s.reading) not in measured)
 
 
-def is_true(reason: str, evidence: Sequence[Evidence]) -> bool:
+def is_true(reason: str, ground: Ground) -> bool:
     """Tell whether a reason states only what was measured, something if anything was, and once."""
     says_enough = bool(statements(reason)) or not any(
-        one.modality in ("local", "audio") for one in evidence
+        one.modality in ("local", "audio") for one in ground.evidence
     )
-    return says_enough and _keeps_to(reason, evidence)
+    return says_enough and _keeps_to(reason, ground)
 
 
-def true_part(reason: str, evidence: Sequence[Evidence]) -> str:
+def true_part(reason: str, ground: Ground) -> str:
     """Give the longest beginning, up to the end of a clause, that states only what was measured."""
     ends = [match.end() for match in _CLAUSE_END.finditer(reason)]
-    good = [end for end in ends if _keeps_to(reason[:end], evidence)]
+    good = [end for end in ends if _keeps_to(reason[:end], ground)]
     first_bad = next((end for end in ends if end not in good), len(reason) + 1)
     kept = max((end for end in good if end < first_bad), default=0)
     return reason[:kept] if statements(reason[:kept]) else ""
 
 
 def next_clause(
-    text: str, options: Sequence[Continuation], evidence: Sequence[Evidence], label: str
+    text: str, options: Sequence[Continuation], ground: Ground, label: str
 ) -> Continuation | None:
     """Choose how a reason goes on: by the clause that states most of what was measured.
 
     Args:
         text: the beginning
         options: what the model wrote behind it
-        evidence: what was measured of the clip
+        ground: what was measured of the clip, and what it does not have
         label: the decided label; without it a reason is not finished
 
     Returns:
@@ -81,11 +111,15 @@ def next_clause(
         is_last = option.is_finished and (end is None or end.end() == len(option.text.rstrip()))
         longer = text + (option.text if end is None or is_last else option.text[: end.end()])
         ends_well = not is_last or (longer.endswith(".") and label in longer)
-        if (end or is_last) and ends_well and _keeps_to(longer, evidence):
+        if (end or is_last) and ends_well and _keeps_to(longer, ground):
             good.append(Continuation(longer, is_last))
     return max(good, key=lambda one: len(statements(one.text)), default=None)
 
 
-def _keeps_to(text: str, evidence: Sequence[Evidence]) -> bool:
+def _keeps_to(text: str, ground: Ground) -> bool:
     clauses = [part.strip().lower() for part in _CLAUSE_END.split(text) if part.strip()]
-    return len(clauses) == len(set(clauses)) and not not_measured(text, evidence)
+    return (
+        len(clauses) == len(set(clauses))
+        and not not_measured(text, ground.evidence)
+        and not any(SPEAKS_OF[part].search(text) for part in ground.absent)
+    )

@@ -2,7 +2,14 @@
 
 import pytest
 
-from emotion_llama.reason_choice import Continuation, is_true, next_clause, not_measured, true_part
+from emotion_llama.reason_choice import (
+    Continuation,
+    Ground,
+    is_true,
+    next_clause,
+    not_measured,
+    true_part,
+)
 from emotion_llama.records import Evidence, Modality
 
 SMILE = "The lip corners are strongly pulled up"
@@ -14,6 +21,7 @@ def found(modality: Modality, feature: str, reading: str) -> Evidence:
 
 
 EVIDENCE = (found("local", "AU12", "strong"), found("audio", "pitch", "clearly high"))
+GROUND = Ground(EVIDENCE)
 
 
 @pytest.mark.parametrize(
@@ -32,17 +40,17 @@ def test_statements_are_held_against_what_was_measured(
 
 
 def test_a_reason_is_true_if_it_says_something_measured_and_nothing_else() -> None:
-    assert is_true(f"{SMILE}. The person feels happy.", EVIDENCE)
-    assert not is_true("The person feels happy.", EVIDENCE)
-    assert is_true("The person feels happy.", ())
-    assert not is_true(f"{SMILE}; {SMILE}. The person feels happy.", EVIDENCE)
-    assert not is_true(f"{SMILE} and the jaw is strongly lowered.", EVIDENCE)
+    assert is_true(f"{SMILE}. The person feels happy.", GROUND)
+    assert not is_true("The person feels happy.", GROUND)
+    assert is_true("The person feels happy.", Ground(()))
+    assert not is_true(f"{SMILE}; {SMILE}. The person feels happy.", GROUND)
+    assert not is_true(f"{SMILE} and the jaw is strongly lowered.", GROUND)
 
 
 def test_the_true_beginning_ends_with_a_clause() -> None:
     reason = f"{SMILE} and the jaw is strongly lowered, and {PITCH}. So it is."
-    assert true_part(reason, EVIDENCE) == f"{SMILE} and"
-    assert true_part(f"The jaw is strongly lowered. {SMILE}.", EVIDENCE) == ""
+    assert true_part(reason, GROUND) == f"{SMILE} and"
+    assert true_part(f"The jaw is strongly lowered. {SMILE}.", GROUND) == ""
 
 
 def test_a_reason_goes_on_with_a_clause_that_was_measured() -> None:
@@ -51,14 +59,27 @@ def test_a_reason_goes_on_with_a_clause_that_was_measured() -> None:
         Continuation(" the words are taken as they stand. So the person feels happy.", True),
         Continuation(f" {PITCH}. So the person feels happy.", True),
     ]
-    chosen = next_clause(f"{SMILE}, and", options, EVIDENCE, "happy")
+    chosen = next_clause(f"{SMILE}, and", options, GROUND, "happy")
     assert chosen == Continuation(f"{SMILE}, and {PITCH}.", False)
-    assert next_clause(f"{SMILE}, and", options[:1], EVIDENCE, "happy") is None
+    assert next_clause(f"{SMILE}, and", options[:1], GROUND, "happy") is None
 
 
 def test_a_reason_ends_only_with_the_label() -> None:
     ends = Continuation(" So the person feels happy.", True)
-    assert next_clause(f"{SMILE}.", [ends], EVIDENCE, "happy") == Continuation(
+    assert next_clause(f"{SMILE}.", [ends], GROUND, "happy") == Continuation(
         f"{SMILE}. So the person feels happy.", True
     )
-    assert next_clause(f"{SMILE}.", [ends], EVIDENCE, "sad") is None
+    assert next_clause(f"{SMILE}.", [ends], GROUND, "sad") is None
+
+
+def test_nothing_is_said_of_what_is_not_there() -> None:
+    deaf = Ground(EVIDENCE[:1], ["voice", "words"])
+    assert is_true(f"{SMILE}. The person feels happy.", deaf)
+    assert not is_true(f"{SMILE}, and nothing in the voice stands out.", deaf)
+    assert not is_true(f"{SMILE}. The words are taken as they stand.", deaf)
+    assert (
+        true_part(f"{SMILE}, and nothing in the voice stands out. So it is.", deaf) == f"{SMILE},"
+    )
+    option = Continuation(" Nothing in the voice stands out. So the person feels happy.", True)
+    assert next_clause(f"{SMILE}.", [option], deaf, "happy") is None
+    assert next_clause(f"{SMILE}.", [option], Ground(EVIDENCE[:1]), "happy") is not None
