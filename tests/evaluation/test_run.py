@@ -1,6 +1,7 @@
 """A run over own clips with a tiny preset: every sample has its row, whatever happens."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -178,6 +179,26 @@ def test_processes_give_the_bytes_of_one(
     for name in FILES[:3]:
         assert (tmp_path / "2" / f"{name}.jsonl").read_bytes() == (
             tmp_path / "0" / f"{name}.jsonl"
+        ).read_bytes()
+
+
+@pytest.mark.slow
+def test_ray_gives_the_bytes_of_one_process(
+    tiny_preset: Path, protocol: Protocol, reading: Reading, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason="NOT CHECKED: Ray is not installed")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("NOT CHECKED: Ray needs a second processor")
+    few = settings(tiny_preset, analyses=("subsets",))
+    make = partial(Predictor.from_pretrained, tiny_preset, device="cpu")
+    answer_samples(reading, protocol, few, Workers(make), tmp_path / "here")
+    try:
+        answer_samples(reading, protocol, few, Workers(make, 1, on_ray=True), tmp_path / "ray")
+    finally:
+        ray.shutdown()
+    for name in ("answers", "subsets"):
+        assert (tmp_path / "ray" / f"{name}.jsonl").read_bytes() == (
+            tmp_path / "here" / f"{name}.jsonl"
         ).read_bytes()
 
 
