@@ -21,23 +21,13 @@ from emotion_llama.labels import LabelSet, label_set, parse_label, valence
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.model.scoring import (
     LABEL_TOKENS,
-    continue_answer,
     label_probabilities,
     write_answers,
 )
 from emotion_llama.preset import PresetError, find_preset, preset_media
 from emotion_llama.prompt import PromptMode
-from emotion_llama.reason_choice import (
-    SPEAKS_OF,
-    Continuation,
-    Ground,
-    Part,
-    ends_clause,
-    is_true,
-    next_clause,
-    not_measured,
-    true_part,
-)
+from emotion_llama.reason_choice import SPEAKS_OF, Ground, Part, is_true, not_measured
+from emotion_llama.reason_writing import true_reason, views_of
 from emotion_llama.records import (
     MODALITIES,
     Clip,
@@ -52,11 +42,6 @@ from emotion_llama.records import (
 Decision = Literal["scored", "greedy"]
 """How the label is decided: by the likelihood of each offered label, or read out of a greedy
 answer as published (an unparsed answer is ``None``)."""
-
-_REASON_SEED = 0
-"""Of the clauses that are drawn where the most probable reason states what was not measured."""
-_MOST_CLAUSES, _CLAUSE_TOKENS = 9, 24
-"""Of a reason, and of one clause: what `mini` learned has at most seven clauses of 20 tokens."""
 
 Labels = str | LabelSet | Sequence[str] | None
 
@@ -422,10 +407,7 @@ class Predictor:
     def _reasons(
         self, requests: Sequence[EncodedClip], labels: Sequence[str | None], offered: LabelSet
     ) -> list[str]:
-        """Write a reason for each clip; where it states what was not measured, write on from there.
-
-        Clauses are drawn with a fixed seed, so that a clip has the same reason every time.
-        """
+        """Write a reason for each clip; one that states what was not measured is written on."""
         ruled_out = [self._other_labels(label, offered) for label in labels]
         reasons = self._generate(requests, "reason", offered, ruled_out=ruled_out)
         if self.model.config.reason_candidates < 2:
@@ -433,52 +415,17 @@ class Predictor:
         for row, (request, label) in enumerate(zip(requests, labels, strict=True)):
             known = request.clip is not None and label is not None
             if known and not is_true(reasons[row], request.ground):
-                with torch.random.fork_rng():
-                    torch.manual_seed(_REASON_SEED)
-                    reasons[row] = self._true_reason(
-                        request, str(label), offered, reasons[row], ruled_out[row]
-                    )
+                samples, features = self._questions([request], "reason", offered)
+                reasons[row] = true_reason(
+                    self.model,
+                    self.processor,
+                    views_of(samples[0], features[0]),
+                    request.ground,
+                    str(label),
+                    reasons[row],
+                    ruled_out[row],
+                )
         return reasons
-
-    def _true_reason(
-        self, request: EncodedClip, label: str, offered: LabelSet, reason: str, ruled_out: list[str]
-    ) -> str:
-        """Go on from the true beginning of a reason, clause by clause, with what was measured.
-
-        Returns:
-            the new reason; the old one where the model writes no clause that keeps to it
-        """
-        ground = request.ground
-        samples, features = self._questions([request], "reason", offered)
-        text, is_closed = true_part(reason, ground), False
-        for _ in range(_MOST_CLAUSES):
-            written = continue_answer(
-                self.model,
-                self.processor,
-                samples[0],
-                features[0],
-                text,
-                is_over=ends_clause,
-                ruled_out=ruled_out,
-                count=self.model.config.reason_candidates,
-                max_new_tokens=_CLAUSE_TOKENS,
-            )
-            options = [Continuation(*one) for one in written]
-            if is_closed:
-                options = [one for one in options if not one.text.startswith(" and")]
-            chosen = next_clause(text, options, ground, label)
-            if chosen is None and text.endswith(" and"):  # nothing more to say of the face or voice
-                text, is_closed = text.removesuffix(" and"), True
-                continue
-            if chosen is None and is_closed and text:  # nor of anything else: to the conclusion
-                text, is_closed = f"{text.rstrip(',;')}.", False
-                continue
-            if chosen is None:
-                return reason
-            if chosen.is_finished:
-                return chosen.text.strip()
-            text, is_closed = chosen.text, False
-        return reason
 
     def _other_labels(self, label: str | None, offered: LabelSet) -> list[str]:
         """Name the labels that a reason may not name, where the checkpoint asks for that."""

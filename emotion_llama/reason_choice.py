@@ -6,6 +6,7 @@ it, or not at all.
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -95,6 +96,8 @@ def next_clause(
 ) -> Continuation | None:
     """Choose how a reason goes on: by the clause that states most of what was measured.
 
+    Of several that state as much, the one that was written most often is the most fluent.
+
     Args:
         text: the beginning
         options: what the model wrote behind it
@@ -111,9 +114,21 @@ def next_clause(
         is_last = option.is_finished and (end is None or end.end() == len(option.text.rstrip()))
         longer = text + (option.text if end is None or is_last else option.text[: end.end()])
         ends_well = not is_last or (longer.endswith(".") and label in longer)
-        if (end or is_last) and ends_well and _keeps_to(longer, ground):
+        says = is_last or _says_something(text, longer[len(text) :])
+        if (end or is_last) and ends_well and says and _keeps_to(longer, ground):
             good.append(Continuation(longer, is_last))
-    return max(good, key=lambda one: len(statements(one.text)), default=None)
+    often = Counter(good)
+    return max(often, key=lambda one: (len(statements(one.text)), often[one]), default=None)
+
+
+def _says_something(text: str, clause: str) -> bool:
+    """Tell whether a clause states something, or speaks of face, voice or words where it may.
+
+    What follows "and" is another statement of the same part; anything else there is a slip.
+    """
+    if len(statements(text + clause)) > len(statements(text)):
+        return True
+    return not text.endswith(" and") and any(one.search(clause) for one in SPEAKS_OF.values())
 
 
 def _keeps_to(text: str, ground: Ground) -> bool:

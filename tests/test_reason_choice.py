@@ -1,6 +1,7 @@
 """Which part of a reason was measured, and how a reason goes on from there."""
 
 import pytest
+import torch
 
 from emotion_llama.reason_choice import (
     Continuation,
@@ -10,7 +11,8 @@ from emotion_llama.reason_choice import (
     not_measured,
     true_part,
 )
-from emotion_llama.records import Evidence, Modality
+from emotion_llama.reason_writing import views_of
+from emotion_llama.records import Evidence, Features, Modality, Sample
 
 SMILE = "The lip corners are strongly pulled up"
 PITCH = "the pitch is clearly higher than usual"
@@ -83,3 +85,35 @@ def test_nothing_is_said_of_what_is_not_there() -> None:
     option = Continuation(" Nothing in the voice stands out. So the person feels happy.", True)
     assert next_clause(f"{SMILE}.", [option], deaf, "happy") is None
     assert next_clause(f"{SMILE}.", [option], Ground(EVIDENCE[:1]), "happy") is not None
+
+
+def test_what_was_written_most_often_stands_and_slips_do_not() -> None:
+    options = [
+        Continuation(" the teeth. So", False),
+        Continuation(" the pitch is clearly higher than usual in the. So", False),
+        Continuation(f" {PITCH}. So", False),
+        Continuation(f" {PITCH}. This", False),
+    ]
+    assert next_clause(f"{SMILE}, and", options, GROUND, "happy") == Continuation(
+        f"{SMILE}, and {PITCH}.", False
+    )
+    assert next_clause(f"{SMILE} and", options[:1], GROUND, "happy") is None, "nothing is stated"
+    words = Continuation(" The words are taken as they stand; the", False)
+    assert next_clause("", [words], GROUND, "happy") == Continuation(
+        " The words are taken as they stand;", False
+    )
+
+
+def test_a_clip_with_several_parts_is_looked_at_part_by_part() -> None:
+    vector = torch.ones(2)
+    sample = Sample("reason", "Hello")
+    whole = Features(vector[None], vector, vector, vector, vector)
+    views = views_of(sample, whole)
+    assert [one.present for _, one in views] == [
+        ("global", "local", "temporal", "audio"),
+        ("global", "local", "temporal"),
+        ("audio",),
+    ]
+    assert [one.transcript for one, _ in views] == ["Hello", None, None]
+    assert len(views_of(Sample("reason"), Features(audio=vector))) == 1, "that is all there is"
+    assert len(views_of(sample, Features(audio=vector))) == 2

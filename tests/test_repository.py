@@ -43,10 +43,11 @@ LAYERS: dict[str, set[str]] = {
     "pseudo_label": GROUND | {"preset", "predict"},
     "evidence": GROUND | {"face", "voice", "merr"},
     "reason_choice": GROUND | {"merr"},
+    "reason_writing": GROUND | {"model", "reason_choice"},
     "predict": GROUND
     | INPUT
     | MEASURES
-    | {"preset", "clip_reader", "device", "evidence", "reason_choice"},
+    | {"preset", "clip_reader", "device", "evidence", "reason_choice", "reason_writing"},
     "train": GROUND
     | INPUT
     | MEASURES
