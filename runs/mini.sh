@@ -50,6 +50,5 @@ stage language_model "$python" tools/train_mini_language_model.py --data "$data"
 stage data "$python" tools/make_mini_data.py --data "$data" --encoders "$out/encoders" --out "$out/data"
 stage stage1 train configs/mini_stage1.yaml
 stage stage2 train configs/mini_stage2.yaml
-stage stage3 train configs/mini_stage3.yaml
-stage preset "$python" tools/finish_mini.py --model "$out/stage3/model" --data "$out/data" --out "$out/preset"
+stage preset "$python" tools/finish_mini.py --model "$out/stage2/model" --data "$out/data" --out "$out/preset"
 echo "the preset is in $out/preset; try it: emotion-llama predict CLIP --preset $out/preset"

@@ -2,10 +2,10 @@
 
     python tools/make_mini_data.py --data DIR --encoders DIR --out DIR
 
-Writes OUT/stage1.jsonl, OUT/stage2.jsonl and OUT/words.jsonl (clips put together from faces, voices
-and words that share a label; words alone), OUT/dev_<set>.jsonl (development items as they are) and
-OUT/features, a feature store: what `emotion-llama train configs/mini_stage1.yaml` reads. Encoded
-items are kept in OUT/items, so that a stopped run goes on. No test row is read.
+Writes OUT/stage1.jsonl and OUT/stage2.jsonl (clips put together from faces, voices and words that
+share a label), OUT/dev_<set>.jsonl (development items as they are) and OUT/features, a feature
+store: what `emotion-llama train configs/mini_stage1.yaml` reads. Encoded items are kept in
+OUT/items, so that a stopped run goes on. No test row is read.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mini_data.examples import EXPLANATION, LISTENING, RECOGNITION, ExamplePool, Recipe
+from mini_data.examples import EXPLANATION, RECOGNITION, ExamplePool, Recipe
 from mini_data.items import (
     Item,
     Place,
@@ -41,7 +41,6 @@ from emotion_llama.records import ENCODER_ROLES, Features
 NUM_EXAMPLES: Mapping[str, tuple[Recipe, int]] = {
     "stage1": (RECOGNITION, 20000),
     "stage2": (EXPLANATION, 10000),
-    "words": (LISTENING, 24000),
 }
 MOST_FACES_OF_A_LABEL = 1400
 MOST_DEV_FACES_OF_A_LABEL = 150

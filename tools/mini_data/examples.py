@@ -88,9 +88,6 @@ EXPLANATION = Recipe(
 )
 """Stage 2: mostly reasons, more of them about several modalities."""
 
-LISTENING = Recipe({("words",): 1.0}, noise=0.0)
-"""Stage 3: words alone, of which the other stages have few."""
-
 
 @dataclass(frozen=True)
 class Example:
