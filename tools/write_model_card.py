@@ -28,8 +28,8 @@ def readme_block(figures: Mapping[str, Any]) -> str:
     clips = dev["clips"][0] if dev.get("clips") else dev["figures"][-1]
     low, high = clips["uar_95"]
     return (
-        "People in the test splits of the training sets, and URDU, which trains nothing; looked "
-        "at once (`tools/measure_mini.py`, scored label over the closed label set of each):\n\n"
+        "People in the test splits of the training sets, and URDU, which trains nothing "
+        "(`tools/measure_mini.py`, scored label over the closed label set of each):\n\n"
         + tables.figure_table(figures["test"]["figures"])
         + f"\n\nOn {clips['n']} development clips with face and voice of {clips['groups']} people "
         f"it reaches a UAR of {clips['uar']:.3f} [{low:.3f}, {high:.3f}] over {clips['labels']} "
@@ -41,7 +41,7 @@ def card_block(figures: Mapping[str, Any]) -> str:
     """Render what the model card shows; what was not measured is left out with its heading."""
     test, dev = figures["test"], figures["dev"]
     sections = {
-        "### Test splits, looked at once": _labels(test),
+        "### Test splits": _labels(test),
         "### Development splits and clips, looked at while choosing": _labels(dev),
         "### Baselines, fitted on the training splits (test)": _baselines(test),
         "### Baselines, fitted on the training splits (development)": _baselines(dev),
