@@ -1,7 +1,10 @@
-"""Which device and which number type, by name or where nobody names one.
+"""Which device, which number type and how many threads, by name or where nobody names one.
 
 Knows: what torch offers here. Does not know: what is computed.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -28,3 +31,18 @@ def choose_dtype(name: str | None, device: str) -> torch.dtype:
         msg = f"dtype is {name!r}, expected one of {', '.join(_TYPES)}"
         raise ValueError(msg)
     return _TYPES[name]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread: small networks gain nothing from more, and wait for each other.
+
+    Threads also change the last digits of results. A face track that follows itself from frame to
+    frame makes hundredths of a pixel of them: the number of processes would change what is found.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

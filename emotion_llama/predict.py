@@ -5,7 +5,7 @@ Knows: the order of the stages and what the answer states. Does not know: how an
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import torch
 
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
-from emotion_llama.device import choose_device, choose_dtype
+from emotion_llama.device import choose_device, choose_dtype, one_thread
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.evidence import measured_evidence
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
@@ -42,6 +42,10 @@ from emotion_llama.records import (
 Decision = Literal["scored", "greedy"]
 """How the label is decided: by the likelihood of each offered label, or read out of a greedy
 answer as published (an unparsed answer is ``None``)."""
+
+_SHARED_FROM = 512
+"""Width of a language model from which threads share its products; those of `mini` are so small
+that waiting for each other costs more: two threads that do not spin take 1.6 times as long."""
 
 Labels = str | LabelSet | Sequence[str] | None
 
@@ -217,7 +221,9 @@ class Predictor:
             ValueError: the labels or the text are unusable
         """
         asked = _Question(self._offered(labels), with_reason)
-        return self._answer([self._prepare_one(path, text)], asked)[0]
+        request = self._prepare_one(path, text)
+        with self._threads():
+            return self._answer([request], asked)[0]
 
     def batch(
         self,
@@ -309,7 +315,8 @@ class Predictor:
             ValueError: there is neither a feature nor text, or a feature has a wrong shape
         """
         request = EncodedClip(name, features, text or None)
-        return self._answer([request], _Question(self._offered(labels), with_reason))[0]
+        with self._threads():
+            return self._answer([request], _Question(self._offered(labels), with_reason))[0]
 
     def embeddings(self, path: str | Path) -> Features:
         """Give the encoder outputs of a file; absent modalities are ``None`` and named.
@@ -327,6 +334,11 @@ class Predictor:
             ValueError: neither file nor text
         """
         return self.reader.read(path, text)
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Let a small language model work in one thread."""
+        is_small = self.model.config.text_config.hidden_size < _SHARED_FROM
+        return one_thread() if is_small else nullcontext()
 
     def _offered(self, labels: Labels) -> LabelSet:
         return label_set(self.model.config.labels if labels is None else labels)
@@ -368,7 +380,8 @@ class Predictor:
     ) -> Sequence[Prediction | ClipFailure]:
         """Answer together; where one clip cannot be (a transcript too long), answer one by one."""
         try:
-            return self._answer(requests, asked) if requests else []
+            with self._threads():
+                return self._answer(requests, asked) if requests else []
         except ValueError as error:
             if len(requests) == 1:
                 return [ClipFailure(requests[0].name, str(error))]

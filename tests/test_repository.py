@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "evaluation.metrics": GROUND,
     "evaluation.wheel": GROUND,
     "media": GROUND,
-    "face": GROUND,
+    "face": GROUND | {"device"},
     "voice": GROUND,
     "encoders": GROUND,
     "feature_store": GROUND,

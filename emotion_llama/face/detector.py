@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emotion_llama.device import one_thread
 from emotion_llama.face.networks import (
     STRIDES,
     DetectorNetwork,
     decode,
     load_weights,
-    one_thread,
     short_hash,
     standardized,
 )

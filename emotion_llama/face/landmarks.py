@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emotion_llama.device import one_thread
 from emotion_llama.face.alignment import Region, cut, inverse, mapped, region_of_points
 from emotion_llama.face.networks import (
     CROP_PX,
     LandmarkNetwork,
     load_weights,
-    one_thread,
     short_hash,
     standardized,
 )

@@ -5,8 +5,6 @@ crops, time; `detector.py` and `landmarks.py` turn pictures into tensors and out
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -180,21 +178,6 @@ def standardized(grey: Tensor) -> Tensor:
     centred = grey - grey.mean(dim=(2, 3), keepdim=True)
     deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
     return centred / deviation.clamp(min=SMALLEST_DEVIATION)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch work in one thread: small networks gain nothing from more.
-
-    Threads also change the last digits of results, and a track that follows itself from frame to
-    frame makes hundredths of a pixel of them: the number of processes would change what is found.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def short_hash(path: Path) -> str:
