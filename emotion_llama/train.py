@@ -143,10 +143,7 @@ def train(config: TrainConfig) -> TrainReport:
     if trainer.is_world_process_zero():
         write_record(output, config, _facts(config, trainer, training, counts))
     trainer.train(resume_from_checkpoint=newest_checkpoint(output))
-    report = _finish(config, trainer, processor, encoders, counts)
-    # a process that exits while its threads still listen to others is aborted now and then
-    trainer.accelerator.end_training()
-    return report
+    return _finish(config, trainer, processor, encoders, counts)
 
 
 class _Encoders:

@@ -92,6 +92,7 @@ LAYERS: dict[str, set[str]] = {
         "extract",
         "predict",
         "train",
+        "training",
         "bulk",
     }
     | {"evaluation"},

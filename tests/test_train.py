@@ -83,7 +83,7 @@ def test_a_run_leaves_its_settings_versions_and_figures(
     output, report, config = trained
     assert TrainConfig(**yaml.safe_load((output / "config.yaml").read_text("utf-8"))) == config
     run = json.loads((output / "run.json").read_text("utf-8"))
-    assert run["trainable_parameters"] == report.num_trainable == 689_088
+    assert run["trainable_parameters"] == report.num_trainable == 600_000
     assert run["versions"]["torch"] and len(run["data_sha256"]) == 1
     rows = read_metrics(output / "metrics.jsonl")
     assert [row["step"] for row in rows if "eval_accuracy" in row] == [4, 8]
@@ -308,7 +308,7 @@ def test_the_command_tells_what_it_did_and_what_it_cannot(table: Path, tmp_path:
     runner = CliRunner()
     done = runner.invoke(app, ["train", str(path), "seed=3"])
     assert done.exit_code == 0, done.stderr
-    assert "689,088 parameters learned for 1 steps" in done.stderr
+    assert "600,000 parameters learned for 1 steps" in done.stderr
     assert "clips.csv: 1 x not in the split 'train'" in done.stderr
     wrong = runner.invoke(app, ["train", str(path), "sed=3"])
     assert wrong.exit_code == 2 and "known are" in wrong.stderr

@@ -65,7 +65,10 @@ def train(
                 style="yellow",
             )
             raise typer.Exit(INTERRUPTED) from None
+        from emotion_llama.training import end_process
+
         if os.environ.get("RANK", "0") != "0":
+            end_process()
             return
         say(f"{report.num_trainable:,} parameters learned for {report.num_steps} steps")
         for source, counts in report.counts.items():
@@ -83,3 +86,4 @@ def train(
             say(f"merged: {report.merged_dir}")
         if report.published is not None:
             say(f"published form: {report.published}")
+        end_process()

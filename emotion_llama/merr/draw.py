@@ -13,7 +13,9 @@ T = TypeVar("T")
 def draw_number(*parts: object) -> int:
     """Give a number of 64 bits that depends on the parts' text and on nothing else."""
     text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return int.from_bytes(
+        hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big"
+    )
 
 
 def choose(options: Sequence[T], *parts: object) -> T:

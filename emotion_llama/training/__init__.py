@@ -12,11 +12,13 @@ from emotion_llama.training.checkpoint import (
     whole_tensors,
     write_model,
 )
+from emotion_llama.training.leaving import end_process
 from emotion_llama.training.optimizer import is_decayed, prepare_trainable
 from emotion_llama.training.schedule import PublishedSchedule
 from emotion_llama.training.trainer import EmotionTrainer, Validate
 
 __all__ = [
+    "end_process",
     "EmotionTrainer",
     "PublishedSchedule",
     "Validate",

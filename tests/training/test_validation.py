@@ -22,7 +22,7 @@ from emotion_llama.model import EmotionLlama
 from emotion_llama.predict import Predictor
 from emotion_llama.prompt import Instruction, normalize_answer
 from emotion_llama.records import Features, Sample
-from emotion_llama.training import newest_checkpoint
+from emotion_llama.training import end_process, newest_checkpoint
 from emotion_llama.training.validation import (
     Validation,
     ValidationCallback,
@@ -385,7 +385,7 @@ def main(folder: str) -> None:
     figures = dict(validator(examples, batch_size=2)(lively_model()))
     rank = torch.distributed.get_rank()
     (Path(folder) / f"{rank}.json").write_text(json.dumps(figures), encoding="utf-8")
-    torch.distributed.destroy_process_group()
+    end_process()
 
 
 if __name__ == "__main__":

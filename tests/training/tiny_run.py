@@ -24,6 +24,7 @@ from emotion_llama.records import Features, Sample
 from emotion_llama.training import (
     EmotionTrainer,
     PublishedSchedule,
+    end_process,
     load_adapter,
     newest_checkpoint,
     save_adapter,
@@ -196,7 +197,7 @@ def reload_in_parts(output: Path) -> None:
     state = get_model_state_dict(model, options=whole)
     if torch.distributed.get_rank() == 0:
         save_adapter(model, output / "after", state)
-    torch.distributed.destroy_process_group()
+    end_process()
 
 
 def main(output: str, settings: str) -> None:
@@ -228,7 +229,7 @@ def main(output: str, settings: str) -> None:
         asked = [row for row in trainer.state.log_history if "eval_written" in row]
         facts = {"spread": spread, "asked": asked}
         (Path(output) / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    trainer.accelerator.end_training()
+    end_process()
 
 
 if __name__ == "__main__":
