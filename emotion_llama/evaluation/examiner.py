@@ -101,11 +101,21 @@ class Examiner:
         return clips, failures
 
     def _answers(self, encoded: Mapping[str, EncodedClip]) -> dict[str, Answer]:
-        labels = self.protocol.asked or None
-        found = self.predictor.answer(
-            list(encoded.values()), labels, with_reason=self.asked.with_reason, with_answer=True
-        )
-        return dict(zip(encoded, found, strict=True))
+        """Answer for all, with reasons for those that are analysed: these take most of the time."""
+        found: dict[str, Answer] = {}
+        for with_reason in (True, False):
+            chosen = {n: one for n, one in encoded.items() if self._explains(n) == with_reason}
+            answers = self.predictor.answer(
+                list(chosen.values()),
+                self.protocol.asked or None,
+                with_reason=with_reason,
+                with_answer=True,
+            )
+            found |= dict(zip(chosen, answers, strict=True))
+        return found
+
+    def _explains(self, sample_id: str) -> bool:
+        return self.asked.with_reason and (self.analysed is None or sample_id in self.analysed)
 
     def _row(self, sample: EvalSample, answer: Answer) -> Row:
         """Put a sample and its answer into a row; names are those of `Prediction`."""

@@ -33,7 +33,7 @@ RUN_FILE, METRICS_FILE, REPORT_FILE = "run.json", "metrics.json", "report.html"
 KEY_FRAMES = "key_frames"
 BATCH_SIZE = 16
 ANALYSED = 300
-"""Samples that are asked in other ways too, where nothing else is said: an interval of 6 points."""
+"""Samples that are explained and asked in other ways too: an interval of 6 points."""
 DISTURBED = 60
 """Samples that each disturbance is tried on: reading and tracking them takes most of a run."""
 
@@ -60,7 +60,9 @@ class RunSettings(BaseModel):
     limit: float | None = None
     """samples to ask about: a number of at least 1, or a share below 1; ``None``: all"""
     analysed: int = ANALYSED
+    """samples with a reason, and those asked in other ways too"""
     disturbed: int = DISTURBED
+    """of these, samples that every disturbance is tried on"""
     batch_size: int = BATCH_SIZE
     seed: int = 0
     """of the choice of samples"""
@@ -153,7 +155,9 @@ def answer_samples(
     samples = chosen(reading.samples, settings.limit, settings.seed)
     out.mkdir(parents=True, exist_ok=True)
     _begin(out, protocol, settings, reading, samples)
-    analysed = chosen(samples, settings.analysed, settings.seed)
+    # where the reason itself is scored, every sample has one
+    most = None if protocol.kind in ("words", "description") else settings.analysed
+    analysed = chosen(samples, most, settings.seed)
     asked = _asked(protocol, settings)
     names = frozenset(sample.sample_id for sample in analysed)
     make = partial(_examiner, workers.make, protocol, asked, names)
