@@ -27,10 +27,10 @@ NUM_RESAMPLES = 2000
 LEVEL = 0.95
 """Share of the resamples that an interval holds."""
 
-_MIN_PROBABILITY = float(np.finfo(np.float64).eps)
+MIN_PROBABILITY = float(np.finfo(np.float64).eps)
 """Where a probability of 0 is cut before its logarithm is taken, as scikit-learn does."""
 
-_SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may be from 1; half precision rounds to about this."""
 
 
@@ -247,7 +247,7 @@ def calibration(
     return Calibration(
         ece=_calibration_error(confidences, right) if enough else None,
         perfect_ece=perfect_calibration_error(confidences) if enough else None,
-        nll=float(-np.log(np.maximum(of_truth, _MIN_PROBABILITY)).mean()),
+        nll=float(-np.log(np.maximum(of_truth, MIN_PROBABILITY)).mean()),
         brier=float(((rows - target) ** 2).sum(1).mean()),
         num_clips=len(true),
     )
@@ -420,7 +420,7 @@ def _checked(
         )
         raise ValueError(msg)
     sums = rows.sum(1)
-    wrong = ~((rows >= 0).all(1) & (np.abs(sums - 1) <= _SUM_TOLERANCE))  # NaN is wrong too
+    wrong = ~((rows >= 0).all(1) & (np.abs(sums - 1) <= SUM_TOLERANCE))  # NaN is wrong too
     if wrong.any():
         row = int(wrong.argmax())
         msg = (
@@ -431,9 +431,25 @@ def _checked(
     return rows, true
 
 
+def equal_width_bins(confidences: Numbers) -> Counts:
+    """Number the bins of confidences, [n] or [n x a]; an edge belongs to the bin below it.
+
+    As in the definition, (m - 1 / M, m / M] (Guo et al. 2017, section 3).
+    """
+    bins: Counts = np.clip(np.ceil(confidences * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    return bins
+
+
+def binned_error(bins: Counts, surplus: Numbers) -> float:
+    """Give the mean over bins of how far confidence is off, weighted by clips.
+
+    Args:
+        bins: of each clip, [n]
+        surplus: confidence minus what was right, [n]
+    """
+    sums = np.bincount(bins, weights=surplus, minlength=ECE_BINS)
+    return float(np.abs(sums).sum() / len(bins))
+
+
 def _calibration_error(confidences: Numbers, right: NDArray[np.bool_]) -> float:
-    """Give the mean distance of confidence and accuracy over bins, weighted by clips."""
-    # a confidence on an edge belongs to the bin below, as in the definition: (m - 1 / M, m / M]
-    bins = np.clip(np.ceil(confidences * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    surplus = np.bincount(bins, weights=confidences - right, minlength=ECE_BINS)
-    return float(np.abs(surplus).sum() / len(confidences))
+    return binned_error(equal_width_bins(confidences), confidences - right)

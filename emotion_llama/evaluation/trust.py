@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from emotion_llama.evaluation.metrics import (
     ECE_BINS,
     MIN_ECE_CLIPS,
+    MIN_PROBABILITY,
+    SUM_TOLERANCE,
     Counts,
     Numbers,
+    binned_error,
     calibration,
+    equal_width_bins,
 )
 
 Flags = NDArray[np.bool_]
@@ -32,12 +36,6 @@ NUM_DRAWS = 200
 
 _SEARCH_STEPS = 60
 """Halvings of the range of log temperatures; 60 leave less than double precision holds."""
-
-_MIN_PROBABILITY = float(np.finfo(np.float64).eps)
-"""Where a probability of 0 is cut before its logarithm is taken, as `metrics` does."""
-
-_SUM_TOLERANCE = 1e-3
-"""How far a row of shares may be from 1; half precision rounds to about this."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ def reliability_bins(
     if values.min() < 0 or values.max() > 1:
         msg = f"found confidences from {values.min():g} to {values.max():g}, expected 0 to 1"
         raise ValueError(msg)
-    bins = _equal_width_bins(values)
+    bins = equal_width_bins(values)
     counts = np.bincount(bins, minlength=ECE_BINS)
     sums = np.bincount(bins, weights=values, minlength=ECE_BINS)
     num_right = np.bincount(bins[hits], minlength=ECE_BINS)
@@ -381,7 +379,7 @@ def soft_label_figures(
         vote_entropy=float(_entropy(shares).mean()),
         jensen_shannon=float(_jensen_shannon(rows, shares).mean()),
         brier=float(((rows - shares) ** 2).sum(1).mean()),
-        agreement_ece=_binned_error(_equal_width_bins(confidences), distance) if enough else None,
+        agreement_ece=binned_error(equal_width_bins(confidences), distance) if enough else None,
         agreement_distance=float(np.abs(distance).mean()),
         expected_accuracy=float(agreement.mean()),
         human_ceiling=float(shares.max(1).mean()),
@@ -415,7 +413,7 @@ def _checked_shares(rows: Numbers, shape: tuple[int, ...], what: str) -> Numbers
         )
         raise ValueError(msg)
     sums = rows.sum(1)
-    wrong = ~((rows >= 0).all(1) & (np.abs(sums - 1) <= _SUM_TOLERANCE))  # NaN is wrong too
+    wrong = ~((rows >= 0).all(1) & (np.abs(sums - 1) <= SUM_TOLERANCE))  # NaN is wrong too
     if wrong.any():
         row = int(wrong.argmax())
         msg = (
@@ -443,12 +441,6 @@ def _vote_shares(votes: Sequence[Mapping[str, float]], labels: Sequence[str]) ->
     return _checked_shares(rows, rows.shape, "votes")
 
 
-def _equal_width_bins(confidences: Numbers) -> Counts:
-    """Number the bins of confidences, [n] or [n x a]; an edge belongs to the bin below it."""
-    bins: Counts = np.clip(np.ceil(confidences * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    return bins
-
-
 def _equal_mass_bins(confidences: Numbers) -> Counts:
     """Number the bins of confidences by rank, [n]; equals take the rank of the lowest of them."""
     ranks = np.searchsorted(np.sort(confidences), confidences, "left")
@@ -456,21 +448,15 @@ def _equal_mass_bins(confidences: Numbers) -> Counts:
     return bins
 
 
-def _binned_error(bins: Counts, surplus: Numbers) -> float:
-    """Give the mean over bins of how far confidence is off, weighted by clips."""
-    sums = np.bincount(bins, weights=surplus, minlength=ECE_BINS)
-    return float(np.abs(sums).sum() / len(bins))
-
-
 def _adaptive_error(confidences: Numbers, right: Flags) -> float:
-    return _binned_error(_equal_mass_bins(confidences), confidences - right)
+    return binned_error(_equal_mass_bins(confidences), confidences - right)
 
 
 def _perfect_adaptive_error(confidences: Numbers, seed: int) -> float:
     generator = np.random.default_rng(seed)
     bins = _equal_mass_bins(confidences)
     errors = [
-        _binned_error(bins, confidences - (generator.random(len(bins)) < confidences))
+        binned_error(bins, confidences - (generator.random(len(bins)) < confidences))
         for _ in range(NUM_DRAWS)
     ]
     return float(np.mean(errors))
@@ -479,7 +465,7 @@ def _perfect_adaptive_error(confidences: Numbers, seed: int) -> float:
 def _label_errors(rows: Numbers, true: Counts) -> Numbers:
     """Give the calibration error of each label's probability, [a]."""
     size = rows.shape[1]
-    bins = _equal_width_bins(rows) + ECE_BINS * np.arange(size)
+    bins = equal_width_bins(rows) + ECE_BINS * np.arange(size)
     surplus = rows - np.eye(size)[true]
     sums = np.bincount(bins.ravel(), weights=surplus.ravel(), minlength=size * ECE_BINS)
     errors: Numbers = np.abs(sums).reshape(size, ECE_BINS).sum(1) / len(rows)
@@ -545,7 +531,7 @@ def _log_softmax(log_probabilities: NDArray[np.floating[Any]]) -> Numbers:
 
 
 def _safe_log(rows: Numbers) -> Numbers:
-    logarithms: Numbers = np.log(np.maximum(rows, _MIN_PROBABILITY))
+    logarithms: Numbers = np.log(np.maximum(rows, MIN_PROBABILITY))
     return logarithms
 
 
