@@ -12,6 +12,9 @@ def end_process(code: int = 0) -> None:
     (torch 2.13; about one run of twenty). Files are to be closed before.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        logger = sys.modules.get("wandb")
+        if logger is not None:
+            logger.finish()  # it would do so at the interpreter's end
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
