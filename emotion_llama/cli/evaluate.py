@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotion_llama import terminal
+from emotion_llama.cli.extract import quiet_loading
 from emotion_llama.cli.flags import Debug, Device, Dtype, Preset
 from emotion_llama.cli.output import (
     FAILED,
@@ -150,9 +151,10 @@ def evaluate(
         raise typer.BadParameter(msg, param_hint="PROTOCOL")
     folder = out or Path("runs/evaluate") / Path(protocol).stem
     with one_line_errors(debug, WRONG_COMMAND):
+        quiet_loading()
         if not resume and folder.is_dir():
             remove_run(folder)
-        rules, reading = read_samples(protocol, data, folder, labels)
+        rules, reading = read_or_explain(protocol, data, folder, labels)
         choices = {
             **chosen_parts(modalities),
             "analyses": chosen_analyses(analyses),
@@ -199,6 +201,24 @@ def remove_run(folder: Path) -> None:
         msg = f"{folder} holds no {RUN_FILE}, so it is no run of evaluate; nothing was removed"
         raise ValueError(msg)
     shutil.rmtree(folder)
+
+
+def read_or_explain(
+    protocol: str, data: Path, folder: Path, labels: str | None
+) -> "tuple[Protocol, Reading]":
+    """Read the samples; where files are missing, show how the folder must look, line by line.
+
+    Raises:
+        typer.Exit: files are missing
+        ValueError: as `read_samples`
+    """
+    from emotion_llama.evaluation.samples import MissingDataError
+
+    try:
+        return read_samples(protocol, data, folder, labels)
+    except MissingDataError as error:
+        say(f"error: {error}", style="red")
+        raise typer.Exit(WRONG_COMMAND) from error
 
 
 def read_samples(
@@ -284,10 +304,8 @@ def loaded(
     load: "partial[Predictor]", preset: str, choices: Mapping[str, Any]
 ) -> "tuple[RunSettings, Predictor]":
     """Load the weights and say their notice."""
-    from emotion_llama.cli.extract import quiet_loading
     from emotion_llama.evaluation.run import settings_of
 
-    quiet_loading()
     with terminal.Waiting(error_console(), f"loading {preset}", total=1):
         predictor = load()
     if predictor.notice:

@@ -5,6 +5,7 @@ clips are read and encoded, how a store works. What needs torch is imported insi
 """
 
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -290,7 +291,11 @@ def named_dtype(name: str) -> "torch.dtype":
 
 
 def quiet_loading() -> None:
-    """Let no process show a bar of its own while it loads weights."""
+    """Let no process show a bar of its own while it loads weights, nor speak of kernels.
+
+    Where bitsandbytes is installed, it names a kernel that is not needed as soon as it is imported.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()

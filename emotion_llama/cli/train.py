@@ -4,7 +4,6 @@ Knows: flags, what is said at the end. Does not know: settings, training.
 What needs torch is imported inside the function.
 """
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated
@@ -53,8 +52,6 @@ def train(
         config = load_settings(TrainConfig, settings, changes or [])
         quiet_loading()
     with one_line_errors(debug, FAILED):
-        # it warns of a kernel that no preset here uses, as soon as it is imported
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         from emotion_llama.train import train as run
 
         try:

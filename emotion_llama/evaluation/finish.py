@@ -292,6 +292,8 @@ def headline(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Say in a few lines what a run came to."""
     protocol, counts = metrics["protocol"], metrics["counts"]
     yield f"{protocol['title']}: {counts['answered']} of {counts['samples']} samples answered"
+    for reason, count in metrics["run"]["data"]["left_out"].items():
+        yield f"  left out before: {count} x {reason}"
     labels = metrics.get("labels")
     if labels:
         for name, one in labels["scored"]["figures"].items():
