@@ -119,25 +119,15 @@ class Examiner:
 
     def _row(self, sample: EvalSample, answer: Answer) -> Row:
         """Put a sample and its answer into a row; names are those of `Prediction`."""
-        row: Row = {
-            "sample_id": sample.sample_id,
-            "dataset": self.protocol.name,
-            "split": sample.split,
-            "fold": sample.fold,
-            "groups": dict(sample.groups),
-            "target": sample.truth.label,
-            "truth": asdict(sample.truth),
-            "error": answer.error if isinstance(answer, ClipFailure) else None,
-        }
         if isinstance(answer, ClipFailure):
-            return row
+            return sample_row(sample, self.protocol, answer.error)
         fields = answer.to_dict()
         del fields["timings_s"]  # the only thing that another run changes
         fields["clip"] = sample.sample_id
         fields["probabilities"] = rounded(answer.probabilities)
         fields["confidence"] = round(answer.confidence, DIGITS)
         fields["valence"] = None if answer.valence is None else round(answer.valence, DIGITS)
-        return {**row, **fields, **self._parsed(answer)}
+        return {**sample_row(sample, self.protocol, None), **fields, **self._parsed(answer)}
 
     def _parsed(self, answer: Prediction) -> Row:
         """Say what a free answer came to: ``ok``, ``mapped``, ``invalid`` or ``empty``."""
@@ -213,6 +203,25 @@ class Examiner:
         )
         for sample_id, answer in zip(encoded, found, strict=True):
             yield variant_row(sample_id, name, answer, self.protocol)
+
+
+def sample_row(sample: EvalSample, protocol: Protocol, error: str | None) -> Row:
+    """Say what was asked about and, where there is no answer, why."""
+    return {
+        "sample_id": sample.sample_id,
+        "dataset": protocol.name,
+        "split": sample.split,
+        "fold": sample.fold,
+        "groups": dict(sample.groups),
+        "target": sample.truth.label,
+        "truth": asdict(sample.truth),
+        "error": error,
+    }
+
+
+def failed_answers(protocol: Protocol, samples: Sequence[EvalSample], error: str) -> Rows:
+    """Say of every sample of a block that was lost why it has no answer."""
+    return {ANSWERS: [sample_row(sample, protocol, error) for sample in samples]}
 
 
 def variant_row(sample_id: str, variant: str, answer: Answer, protocol: Protocol) -> Row:

@@ -53,7 +53,7 @@ class NoiseExaminer:
         try:
             material = read_material(self.predictor.reader, sample, self.others)
         except (ValueError, OSError) as error:
-            yield {"sample_id": sample.sample_id, "variant": CLEAN, "error": str(error)}
+            yield _failed(sample, str(error))
             return
         clips: dict[str, Clip] = {CLEAN: self.predictor.reader.finish(material.seen)}
         for disturbance, made in disturbed_clips(material, self._suite):
@@ -73,3 +73,12 @@ class NoiseExaminer:
         answers = self.predictor.answer(encoded, labels, with_reason=False)
         for name, answer in zip(clips, answers, strict=True):
             yield variant_row(sample.sample_id, name, answer, self.protocol)
+
+
+def failed_noise(samples: Sequence[EvalSample], error: str) -> Rows:
+    """Say of every sample of a block that was lost why it was not disturbed."""
+    return {NOISE: [_failed(sample, error) for sample in samples]}
+
+
+def _failed(sample: EvalSample, error: str) -> Row:
+    return {"sample_id": sample.sample_id, "variant": CLEAN, "error": error}

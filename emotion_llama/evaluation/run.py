@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 
 from emotion_llama.bulk import Done, run_bulk
 from emotion_llama.evaluation.blocks import BlockFiles, in_blocks, in_order
-from emotion_llama.evaluation.examiner import ANSWERS, Asked, Examiner, Rows
+from emotion_llama.evaluation.examiner import Asked, Examiner, Rows, failed_answers
 from emotion_llama.evaluation.modalities import PARTS, Part
-from emotion_llama.evaluation.noise import NoiseExaminer
+from emotion_llama.evaluation.noise import NoiseExaminer, failed_noise
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.samples import EvalSample, Reading
 from emotion_llama.evaluation.sensitivity import PHRASINGS, label_orders
@@ -161,11 +161,12 @@ def answer_samples(
     asked = _asked(protocol, settings)
     names = frozenset(sample.sample_id for sample in analysed)
     make = partial(_examiner, workers.make, protocol, asked, names)
-    _ask(out, "answers", samples, settings, workers, make, progress)
+    lost = partial(failed_answers, protocol)
+    _ask(out, "answers", samples, settings, workers, make, lost, progress)
     if "noise" in settings.analyses and protocol.kind == "labels":
         noisy = chosen(analysed, settings.disturbed, settings.seed)
         hard = partial(_noise_examiner, workers.make, protocol, settings.parts, tuple(noisy))
-        _ask(out, "noise", noisy, settings, workers, hard, progress)
+        _ask(out, "noise", noisy, settings, workers, hard, failed_noise, progress)
 
 
 def _asked(protocol: Protocol, settings: RunSettings) -> Asked:
@@ -202,6 +203,7 @@ def _ask(
     settings: RunSettings,
     workers: Workers,
     make: Callable[[], Any],
+    lost: Callable[[Sequence[EvalSample], str], Rows],
     progress: Progress,
 ) -> None:
     """Work on the blocks that are not done yet, and add what comes of them in their order."""
@@ -212,16 +214,19 @@ def _ask(
     todo = blocks[files.num_done :]
     if not todo:
         return
-    results = _results(todo, workers, make)
+    results = _results(todo, workers, make, lost)
     for rows in in_order(results, files.num_done):
         files.add(rows)
         progress.show(name, min(total, files.num_done * settings.batch_size), total)
 
 
 def _results(
-    blocks: Sequence[Block], workers: Workers, make: Callable[[], Any]
+    blocks: Sequence[Block],
+    workers: Workers,
+    make: Callable[[], Any],
+    lost: Callable[[Sequence[EvalSample], str], Rows],
 ) -> Iterator[tuple[int, Rows]]:
-    """Give the rows of each block with its number, in any order."""
+    """Give the rows of each block with its number, in any order; of a lost one, the reason."""
     done: Iterator[Done[Any, Any]]
     if workers.on_ray:
         from emotion_llama.bulk_ray import Stage, run_on_ray
@@ -231,23 +236,7 @@ def _results(
         done = run_bulk(make, blocks, workers.count)
     for one in done:
         number, samples = one.row
-        yield number, _failed(samples, one.error) if one.result is None else one.result
-
-
-def _failed(samples: Sequence[EvalSample], error: str | None) -> Rows:
-    """Say of every sample of a block why it has no answer."""
-    return {
-        ANSWERS: [
-            {
-                "sample_id": sample.sample_id,
-                "groups": dict(sample.groups),
-                "fold": sample.fold,
-                "target": sample.truth.label,
-                "error": error,
-            }
-            for sample in samples
-        ]
-    }
+        yield number, one.result or lost(samples, str(one.error))
 
 
 def _begin(

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from emotion_llama.evaluation.run import (
     settings_of,
 )
 from emotion_llama.evaluation.samples import EvalSample, Reading, Truth
+from emotion_llama.predict import EncodedClip
+from emotion_llama.records import Clip
 
 LABELS = ("happy", "sad", "neutral")
 FILES = ("answers", "measures", "subsets", "orders", "phrasings", "noise")
@@ -131,6 +135,39 @@ def test_a_stopped_run_ends_with_the_bytes_of_an_undisturbed_one(
         finish(folder, predictor, reading.samples)
     assert (part / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
     assert (part / "report.html").read_bytes() == (whole / "report.html").read_bytes()
+
+
+def test_a_lost_block_costs_its_samples_and_nothing_else(
+    predictor: Predictor,
+    tiny_preset: Path,
+    protocol: Protocol,
+    reading: Reading,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What no clip is to blame for, such as a dead process: every row is there, nothing is lost."""
+    encode, out = Predictor.encode, tmp_path / "run"
+
+    def fails(self: Predictor, clips: Sequence[Clip]) -> list[EncodedClip]:
+        if any(clip.kind == "text" for clip in clips):
+            msg = "out of luck"
+            raise RuntimeError(msg)
+        return encode(self, clips)
+
+    monkeypatch.setattr(Predictor, "encode", fails)
+    run(predictor, tiny_preset, protocol, reading, out)
+    answers = rows(out / "answers.jsonl")
+    assert [row["sample_id"] for row in answers] == ["film", "broken", "words", "again"]
+    assert ["out of luck" in str(row["error"]) for row in answers] == [False, False, True, True]
+    noisy = rows(out / "noise.jsonl")
+    lost = [row["sample_id"] for row in noisy if "out of luck" in str(row.get("error"))]
+    assert lost == ["words", "again"]
+    truth = Truth("happy", value=1.0)
+    valued = [{**row, "truth": asdict(truth)} if n == 0 else row for n, row in enumerate(answers)]
+    (out / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in valued), "utf-8")
+    metrics = score(out)
+    assert metrics["counts"]["failed"] == 3
+    assert metrics["valence"]["num_without_truth"] == 3
 
 
 def test_nothing_is_asked_twice(
