@@ -6,6 +6,7 @@ Knows: the order of the stages and what the answer states. Does not know: how an
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -193,6 +194,24 @@ class Predictor:
             decision=decision,
         )
 
+    def changed(self, *, decision: Decision | None = None, **media: Any) -> "Predictor":
+        """Give the same preset with another decision, or that reads files otherwise.
+
+        Args:
+            decision: how the label is decided; ``None``: as here
+            **media: fields of `MediaConfig` to change
+        """
+        reader = copy(self.reader)
+        reader.media = MediaConfig(**{**reader.media.model_dump(), **media})
+        return Predictor(
+            self.model,
+            self.processor,
+            self.extractor,
+            preset=self.preset,
+            reader=reader,
+            decision=decision or self.decision,
+        )
+
     @property
     def notice(self) -> str | None:
         """Terms of the preset's weights in one sentence, to be shown once."""
@@ -221,9 +240,7 @@ class Predictor:
             ValueError: the labels or the text are unusable
         """
         asked = _Question(self._offered(labels), with_reason)
-        request = self._prepare_one(path, text)
-        with self._threads():
-            return self._answer([request], asked)[0]
+        return self._answer([self._prepare_one(path, text)], asked)[0]
 
     def batch(
         self,
@@ -315,8 +332,7 @@ class Predictor:
             ValueError: there is neither a feature nor text, or a feature has a wrong shape
         """
         request = EncodedClip(name, features, text or None)
-        with self._threads():
-            return self._answer([request], _Question(self._offered(labels), with_reason))[0]
+        return self._answer([request], _Question(self._offered(labels), with_reason))[0]
 
     def embeddings(self, path: str | Path) -> Features:
         """Give the encoder outputs of a file; absent modalities are ``None`` and named.
@@ -380,8 +396,7 @@ class Predictor:
     ) -> Sequence[Prediction | ClipFailure]:
         """Answer together; where one clip cannot be (a transcript too long), answer one by one."""
         try:
-            with self._threads():
-                return self._answer(requests, asked) if requests else []
+            return self._answer(requests, asked) if requests else []
         except ValueError as error:
             if len(requests) == 1:
                 return [ClipFailure(requests[0].name, str(error))]
@@ -394,7 +409,7 @@ class Predictor:
                 raise ValueError(request.nothing)
         shared: dict[str, float] = {}
         offered = asked.offered
-        with _timed(shared, "label"):
+        with self._threads(), _timed(shared, "label"):
             probabilities = self._score(requests, asked)
             written = self._written(requests, asked)
         rows = [dict(zip(offered.labels, row.tolist(), strict=True)) for row in probabilities]
@@ -403,7 +418,7 @@ class Predictor:
             labels = [parse_label(str(answer), offered) for answer in written]
         reasons: Sequence[str | None] = [None] * len(requests)
         if asked.with_reason:
-            with _timed(shared, "reason"):
+            with self._threads(), _timed(shared, "reason"):
                 reasons = self._reasons(requests, labels, offered)
         parts = {name: seconds / len(requests) for name, seconds in shared.items()}
         predictions = []

@@ -18,7 +18,6 @@ from emotion_llama.records import Evidence
 
 _CLAUSE_END = re.compile(r"[.;]|,(?= (?:and|while)\b)| and(?= the\b| towards\b)")
 
-
 Part = Literal["face", "voice", "words"]
 
 SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
@@ -84,10 +83,11 @@ def is_true(reason: str, ground: Ground) -> bool:
 
 def true_part(reason: str, ground: Ground) -> str:
     """Give the longest beginning, up to the end of a clause, that states only what was measured."""
-    ends = [match.end() for match in _CLAUSE_END.finditer(reason)]
-    good = [end for end in ends if _keeps_to(reason[:end], ground)]
-    first_bad = next((end for end in ends if end not in good), len(reason) + 1)
-    kept = max((end for end in good if end < first_bad), default=0)
+    kept = 0
+    for match in _CLAUSE_END.finditer(reason):
+        if not _keeps_to(reason[: match.end()], ground):
+            break
+        kept = match.end()
     return reason[:kept] if statements(reason[:kept]) else ""
 
 

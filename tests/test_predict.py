@@ -387,3 +387,14 @@ def test_unknown_dtype(preset: Path) -> None:
 def test_precision_on_a_gpu(preset: Path, talking_film: Path, dtype: str) -> None:
     answer = Predictor.from_pretrained(preset, device="cuda", dtype=dtype)(talking_film)
     assert sum(answer.probabilities.values()) == pytest.approx(1, abs=0.01)
+
+
+def test_another_reading_of_files_leaves_the_preset_as_it_is(predictor: Predictor) -> None:
+    other = predictor.changed(decision="greedy", face_source="detect", person=2)
+    assert (other.reader.media.face_source, other.reader.media.person) == ("detect", 2)
+    assert other.decision == "greedy"
+    assert other.model is predictor.model
+    assert predictor.reader.media == WHOLE_FRAME
+    assert predictor.decision == "scored"
+    with pytest.raises(ValueError, match="face_sauce"):
+        predictor.changed(face_sauce="detect")

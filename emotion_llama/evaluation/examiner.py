@@ -4,7 +4,6 @@ Knows: what is asked about each sample, and in which form answers are kept. Does
 runs, figures. Every sample gets its row: one that cannot be answered says why.
 """
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -67,7 +66,7 @@ class Examiner:
         asked: Asked,
         analysed: frozenset[str] | None = None,
     ) -> None:
-        self.predictor = reading(predictor, protocol)
+        self.predictor = predictor.changed(face_source=protocol.face_source)
         self.protocol = protocol
         self.asked = asked
         self.analysed = analysed
@@ -240,19 +239,3 @@ def variant_row(sample_id: str, variant: str, answer: Answer, protocol: Protocol
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
     """Round probabilities as they are written."""
     return {label: round(value, DIGITS) for label, value in probabilities.items()}
-
-
-def reading(predictor: Predictor, protocol: Protocol) -> Predictor:
-    """Give a predictor that reads pictures as the protocol says."""
-    if predictor.reader.media.face_source == protocol.face_source:
-        return predictor
-    reader = copy.copy(predictor.reader)
-    reader.media = reader.media.model_copy(update={"face_source": protocol.face_source})
-    return Predictor(
-        predictor.model,
-        predictor.processor,
-        predictor.extractor,
-        preset=predictor.preset,
-        reader=reader,
-        decision=predictor.decision,
-    )

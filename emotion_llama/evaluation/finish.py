@@ -11,8 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from emotion_llama.clip_reader import ClipReader
 from emotion_llama.evaluation import examiner
 from emotion_llama.evaluation.blocks import Row, read_rows
 from emotion_llama.evaluation.judge import load_judge
@@ -21,17 +24,10 @@ from emotion_llama.evaluation.overlap import TextPair, calibrate, clue_overlap, 
 from emotion_llama.evaluation.overlap import summarise as summarise_overlap
 from emotion_llama.evaluation.protocol import Protocol, load_protocol
 from emotion_llama.evaluation.proxies import clue_agreement, word_overlap
-from emotion_llama.evaluation.report import key_frame_name, write_report
+from emotion_llama.evaluation.report import KEY_FRAMES, key_frame_name, write_report
 from emotion_llama.evaluation.report.answers import most_confident_wrong
-from emotion_llama.evaluation.report.read import read_answers
-from emotion_llama.evaluation.run import (
-    KEY_FRAMES,
-    METRICS_FILE,
-    RUN_FILE,
-    RunSettings,
-    Workers,
-    answer_samples,
-)
+from emotion_llama.evaluation.report.read import METRICS_FILE, read_answers
+from emotion_llama.evaluation.run import RUN_FILE, RunSettings, Workers, answer_samples
 from emotion_llama.evaluation.samples import EvalSample, Reading
 from emotion_llama.evaluation.scoring import (
     Section,
@@ -280,12 +276,16 @@ def keep_pictures(run: Path, predictor: Predictor, samples: Sequence[EvalSample]
     folder = run / KEY_FRAMES
     for row in most_confident_wrong(read_answers(run)):
         path = paths.get(row.sample_id)
-        picture = None if path is None else predictor.read(path).key_frame
+        picture = None if path is None else _key_frame(predictor.reader, path)
         if picture is not None:
             folder.mkdir(exist_ok=True)
             image = Image.fromarray(picture)
             image.thumbnail((_PICTURE_PX, _PICTURE_PX))
             image.save(folder / key_frame_name(row.sample_id), quality=85)
+
+
+def _key_frame(reader: ClipReader, path: Path) -> NDArray[np.uint8] | None:
+    return reader.find_face(reader.decode(path)).key_frame
 
 
 def headline(metrics: Mapping[str, Any]) -> Iterator[str]:

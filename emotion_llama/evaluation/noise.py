@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from emotion_llama.evaluation.blocks import Row
 from emotion_llama.evaluation.disturbance import SUITE, LeftOutError, disturbed_clips, read_material
-from emotion_llama.evaluation.examiner import Rows, reading, variant_row
+from emotion_llama.evaluation.examiner import Rows, variant_row
 from emotion_llama.evaluation.modalities import Part, keep
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.samples import EvalSample
@@ -35,7 +35,7 @@ class NoiseExaminer:
         parts: Sequence[Part],
         others: Sequence[EvalSample],
     ) -> None:
-        self.predictor = reading(predictor, protocol)
+        self.predictor = predictor.changed(face_source=protocol.face_source)
         self.protocol = protocol
         self.parts = parts
         self.others = others

@@ -29,8 +29,7 @@ from emotion_llama.predict import Predictor
 from emotion_llama.preset import find_preset
 from emotion_llama.prompt import PromptMode
 
-RUN_FILE, METRICS_FILE, REPORT_FILE = "run.json", "metrics.json", "report.html"
-KEY_FRAMES = "key_frames"
+RUN_FILE = "run.json"
 BATCH_SIZE = 16
 ANALYSED = 300
 """Samples that are explained and asked in other ways too: an interval of 6 points."""

@@ -3,7 +3,6 @@
 Knows: how `Predictor` is asked. Does not know: what is made of the answers.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,17 +130,8 @@ class Bench:
             chosen: what is to be read
             greedy: read the label out of what the model writes freely
         """
-        reader = copy.copy(self.predictor.reader)
-        if chosen.fills_frame:
-            reader.media = reader.media.model_copy(update={"face_source": "whole-frame"})
-        return Predictor(
-            self.predictor.model,
-            self.predictor.processor,
-            self.predictor.extractor,
-            preset=self.predictor.preset,
-            reader=reader,
-            decision="greedy" if greedy else "scored",
-        )
+        media = {"face_source": "whole-frame"} if chosen.fills_frame else {}
+        return self.predictor.changed(decision="greedy" if greedy else "scored", **media)
 
     def answer(self, chosen: ItemSet) -> Answered:
         """Give the probabilities over the closed labels of a set; each set is asked once."""
