@@ -13,7 +13,7 @@ from emotion_llama.config import PEAK_SMOOTHING_S
 from emotion_llama.face import action_units as measured_by
 from emotion_llama.face import measure_action_units, peak_frame, smoothed
 from emotion_llama.merr.facial import face_measures, facial_clues
-from emotion_llama.merr.records import Clue, ClueKind
+from emotion_llama.merr.records import Clue, ClueKind, FaceMeasures, VoiceMeasures
 from emotion_llama.merr.voice_clues import voice_clues, voice_measures
 from emotion_llama.merr.words import word_clues
 from emotion_llama.records import Clip, Evidence, Modality
@@ -73,13 +73,14 @@ def measured_clues(clip: Clip) -> tuple[Clue, ...]:
     return (*_face(clip), *_voice(clip), *_words(clip))
 
 
-def _face(clip: Clip) -> tuple[Clue, ...]:
+def measured_face(clip: Clip) -> FaceMeasures | None:
+    """Measure the face of a clip at its peak; ``None`` where no points were found."""
     track = clip.faces
     if track is None or track.points is None or track.scores is None:
-        return ()
+        return None
     talking = clip.waveform is not None
     table = smoothed(measure_action_units(track), PEAK_SMOOTHING_S)
-    measures = face_measures(
+    return face_measures(
         table,
         peak_frame(table, speech_counts=not talking),
         num_frames=None if clip.frames is None else len(clip.frames),
@@ -87,15 +88,24 @@ def _face(clip: Clip) -> tuple[Clue, ...]:
         score=float(np.mean(track.scores)),
         talking=talking,
     )
-    return facial_clues(measures, clip.clip_id)[:MOST_OF_A_KIND]
+
+
+def measured_voice(clip: Clip) -> VoiceMeasures | None:
+    """Measure the voice of a clip against many speakers; ``None`` where there is none."""
+    if clip.waveform is None or clip.sample_rate_hz != SAMPLE_RATE_HZ:
+        return None
+    prosody = measure_prosody(clip.waveform, clip.sample_rate_hz)
+    return voice_measures(prosody, packaged_norm(prosody, None))
+
+
+def _face(clip: Clip) -> tuple[Clue, ...]:
+    measures = measured_face(clip)
+    return () if measures is None else facial_clues(measures, clip.clip_id)[:MOST_OF_A_KIND]
 
 
 def _voice(clip: Clip) -> tuple[Clue, ...]:
-    if clip.waveform is None or clip.sample_rate_hz != SAMPLE_RATE_HZ:
-        return ()
-    prosody = measure_prosody(clip.waveform, clip.sample_rate_hz)
-    measures = voice_measures(prosody, packaged_norm(prosody, None))
-    return voice_clues(measures)[:MOST_OF_A_KIND]
+    measures = measured_voice(clip)
+    return () if measures is None else voice_clues(measures)[:MOST_OF_A_KIND]
 
 
 def _words(clip: Clip) -> tuple[Clue, ...]:

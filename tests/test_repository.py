@@ -68,7 +68,7 @@ LAYERS: dict[str, set[str]] = {
     "evaluation": GROUND
     | INPUT
     | MEASURES
-    | {"predict", "preset", "clip_reader", "bulk", "bulk_ray"},
+    | {"predict", "preset", "clip_reader", "evidence", "config_file", "bulk", "bulk_ray"},
     "server": GROUND | {"predict", "merr"},
     "terminal": GROUND,
     "doctor": GROUND,

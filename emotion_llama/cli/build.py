@@ -22,6 +22,7 @@ from emotion_llama.cli.output import (
     WRONG_COMMAND,
     error_console,
     one_line_errors,
+    quiet_loading,
     say,
 )
 
@@ -299,7 +300,6 @@ def label_maker(preset: str | None, device: str | None) -> "PresetLabelMaker":
     Raises:
         PresetError: there is no such preset
     """
-    from emotion_llama.cli.extract import quiet_loading
     from emotion_llama.preset import find_preset, preset_notice
     from emotion_llama.pseudo_label import PresetLabelMaker
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotion_llama import terminal
-from emotion_llama.cli.extract import quiet_loading
 from emotion_llama.cli.flags import Debug, Device, Dtype, Preset
 from emotion_llama.cli.output import (
     FAILED,
@@ -22,6 +21,7 @@ from emotion_llama.cli.output import (
     WRONG_COMMAND,
     error_console,
     one_line_errors,
+    quiet_loading,
     say,
     text_console,
 )
@@ -162,7 +162,7 @@ def evaluate(
             "seed": seed,
             **chosen_batch_size(batch_size),
         }
-        load = partial(load_predictor, preset, device, dtype, prompt_mode.value)
+        load = partial(load_predictor, preset, device, dtype, prompt_mode)
         settings, predictor = loaded(load, preset, choices)
     with one_line_errors(debug):
         try:
@@ -287,16 +287,13 @@ def chosen_analyses(text: str) -> tuple[str, ...]:
 
 
 def load_predictor(
-    preset: str, device: str | None, dtype: str | None, prompt_mode: str
+    preset: str, device: str | None, dtype: str | None, prompt_mode: PromptMode
 ) -> "Predictor":
     """Load the weights in the process that answers."""
     from emotion_llama.predict import Predictor
 
     return Predictor.from_pretrained(
-        preset,
-        device=device,
-        dtype=dtype,
-        prompt_mode="published-eval" if prompt_mode == "published-eval" else "trained",
+        preset, device=device, dtype=dtype, prompt_mode=prompt_mode.value
     )
 
 

@@ -5,8 +5,6 @@ clips are read and encoded, how a store works. What needs torch is imported insi
 """
 
 import json
-import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -27,6 +25,7 @@ from emotion_llama.cli.output import (
     WRONG_COMMAND,
     error_console,
     one_line_errors,
+    quiet_loading,
     say,
 )
 
@@ -288,18 +287,6 @@ def named_dtype(name: str) -> "torch.dtype":
     from emotion_llama.device import choose_dtype
 
     return choose_dtype(name, "cpu")
-
-
-def quiet_loading() -> None:
-    """Let no process show a bar of its own while it loads weights, nor speak of kernels.
-
-    Where bitsandbytes is installed, it names a kernel that is not needed as soon as it is imported.
-    """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read by processes that start later
 
 
 @dataclass

@@ -3,6 +3,8 @@
 Knows: streams, consoles, exit codes. Does not know: commands, or how an answer looks (terminal.py).
 """
 
+import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -64,6 +66,18 @@ def one_line_errors(debug: bool, code: int = FAILED) -> Iterator[None]:
             traceback.print_exc()
         say(f"error: {describe(error)}", style="red")
         raise typer.Exit(code) from error
+
+
+def quiet_loading() -> None:
+    """Let no process show a bar of its own while it loads weights, nor speak of kernels.
+
+    Where bitsandbytes is installed, it names a kernel that is not needed as soon as it is imported.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read by processes that start later
 
 
 def check_output(output: Path | None, overwrite: bool, parameter: str) -> None:

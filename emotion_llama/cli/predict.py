@@ -6,7 +6,6 @@ how an answer looks (terminal.py). What needs torch is imported inside the funct
 
 import csv
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +25,7 @@ from emotion_llama.cli.output import (
     error_console,
     one_line_errors,
     open_output,
+    quiet_loading,
     say,
     text_console,
 )
@@ -300,14 +300,9 @@ def load_predictor(
     key_frame: str | None,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
-    # where bitsandbytes is installed, it speaks of a kernel that is not needed when imported
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-    from transformers.utils.logging import disable_progress_bar
-
+    quiet_loading()  # one sign of life on stderr is enough
     from emotion_llama.predict import Predictor
 
-    disable_progress_bar()  # one sign of life on stderr is enough
     changes = {"face_source": face_source.value} | ({"key_frame": key_frame} if key_frame else {})
     with terminal.Waiting(error_console(), f"loading {preset}", total=1):
         predictor = Predictor.from_pretrained(

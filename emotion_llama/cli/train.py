@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 
 from emotion_llama.cli.flags import Debug
-from emotion_llama.cli.output import FAILED, INTERRUPTED, WRONG_COMMAND, one_line_errors, say
+from emotion_llama.cli.output import (
+    FAILED,
+    INTERRUPTED,
+    WRONG_COMMAND,
+    one_line_errors,
+    quiet_loading,
+    say,
+)
 
 EXIT_CODES = (
     "Exit code: 0 trained, 1 training failed, 2 wrong command, settings or data, 130 stopped with "
@@ -45,7 +52,6 @@ def train(
     On many GPUs: torchrun --nproc-per-node N -m emotion_llama train CONFIG.yaml
     """
     with one_line_errors(debug, WRONG_COMMAND):
-        from emotion_llama.cli.extract import quiet_loading
         from emotion_llama.config import TrainConfig
         from emotion_llama.config_file import load_settings
 

@@ -4,22 +4,13 @@ Knows: how a clip is measured for a comparison, in full and not only what eviden
 know: models, how statements are read and compared (`emotion_llama.merr.faithfulness` does).
 """
 
-import numpy as np
+from dataclasses import replace
 
 from emotion_llama.clip_reader import ClipReader
-from emotion_llama.config import PEAK_SMOOTHING_S
-from emotion_llama.face import measure_action_units, peak_frame, smoothed, whole_frame_track
-from emotion_llama.merr.facial import face_measures
-from emotion_llama.merr.records import (
-    FaceMeasures,
-    FineCaption,
-    MerrRecord,
-    Source,
-    VoiceMeasures,
-)
-from emotion_llama.merr.voice_clues import voice_measures
+from emotion_llama.evidence import measured_face, measured_voice
+from emotion_llama.face import whole_frame_track
+from emotion_llama.merr.records import FaceMeasures, FineCaption, MerrRecord, Source
 from emotion_llama.records import Clip
-from emotion_llama.voice import measure_prosody, packaged_norm
 
 
 def face_of(reader: ClipReader, clip: Clip) -> FaceMeasures | None:
@@ -35,26 +26,7 @@ def face_of(reader: ClipReader, clip: Clip) -> FaceMeasures | None:
         track = whole_frame_track(
             clip.frames, clip.frame_times_s, reader.media.face_crop_size, reader.face_landmarker
         )
-    if track is None or track.points is None or track.scores is None:
-        return None
-    talking = clip.waveform is not None
-    table = smoothed(measure_action_units(track), PEAK_SMOOTHING_S)
-    return face_measures(
-        table,
-        peak_frame(table, speech_counts=not talking),
-        num_frames=None if clip.frames is None else len(clip.frames),
-        coverage=track.coverage,
-        score=float(np.mean(track.scores)),
-        talking=talking,
-    )
-
-
-def voice_of(clip: Clip) -> VoiceMeasures | None:
-    """Measure the voice of a clip against many speakers, as evidence does."""
-    if clip.waveform is None:
-        return None
-    prosody = measure_prosody(clip.waveform, clip.sample_rate_hz)
-    return voice_measures(prosody, packaged_norm(prosody, None))
+    return measured_face(replace(clip, faces=track))
 
 
 def reason_record(
@@ -82,7 +54,7 @@ def reason_record(
         verdict=None,
         face=face_of(reader, clip),
         scene=None,
-        voice=voice_of(clip),
+        voice=measured_voice(clip),
         clues=(),
         scene_description=None,
         voice_description=None,

@@ -6,12 +6,10 @@ know: how anything is asked (`examiner`), scored (`scoring`) or drawn (`report`)
 
 import hashlib
 import json
-import platform
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +26,7 @@ from emotion_llama.evaluation.sensitivity import PHRASINGS, label_orders
 from emotion_llama.predict import Predictor
 from emotion_llama.preset import find_preset
 from emotion_llama.prompt import PromptMode
+from emotion_llama.version import package_versions
 
 RUN_FILE = "run.json"
 BATCH_SIZE = 16
@@ -255,7 +254,7 @@ def _begin(
             "sha256": hashlib.sha256(ids.encode()).hexdigest()[:16],
             "left_out": dict(reading.left_out),
         },
-        "versions": versions(),
+        "versions": package_versions(_PACKAGES),
     }
     path = out / RUN_FILE
     if path.is_file():
@@ -278,14 +277,3 @@ def _require_same(found: Mapping[str, Any], wanted: Mapping[str, Any], out: Path
                     f"{value!r}; name another folder, or give the same settings"
                 )
                 raise ValueError(msg[:600])
-
-
-def versions() -> dict[str, str]:
-    """Name the versions that answers depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

@@ -5,9 +5,7 @@ Knows: names of the files. Does not know: how training works.
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import yaml
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from emotion_llama.config import TrainConfig
+from emotion_llama.version import package_versions
 
 CONFIG_FILE = "config.yaml"
 RUN_FILE = "run.json"
@@ -35,13 +34,7 @@ def write_record(output: Path, config: TrainConfig, facts: Mapping[str, Any]) ->
     settings = config.model_dump(mode="json")
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     (output / CONFIG_FILE).write_text(text, encoding="utf-8")
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    everything = {"versions": versions, **facts}
+    everything = {"versions": package_versions(_PACKAGES), **facts}
     (output / RUN_FILE).write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from face_networks.planted_people import people, planted
 from numpy.typing import NDArray
 
-from emotion_llama.evaluation.measured import face_of, voice_of
+from emotion_llama.evaluation.measured import face_of
+from emotion_llama.evidence import measured_voice
 from emotion_llama.media.film_writer import FilmWriter
 from emotion_llama.merr.facial import ABSENT, read_facial
 from emotion_llama.merr.voice_clues import read_voice
@@ -114,7 +115,7 @@ class Heard:
 
 def listen(bench: Bench, path: Path, person: str | None) -> Heard:
     """Ask for the reason of a recording, and measure it."""
-    voice = voice_of(bench.predictor.read(path))
+    voice = measured_voice(bench.predictor.read(path))
     return Heard(bench.predictor(path).reason or "", {} if voice is None else voice.scores, person)
 
 
