@@ -97,7 +97,7 @@ def _fault(kind: type[BaseModel], error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     fault = error.errors()[0]
-    name = ".".join(map(str, fault["loc"]))
+    name = ".".join(map(str, fault["loc"])) or "the whole"
     words = f"{name}: {fault['msg'].lower()}, found {fault['input']!r:.80}"
     if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
         words += f"; known are {', '.join(sorted(kind.model_fields))}"

@@ -5,17 +5,17 @@ know: how files are read (``readers``), models, figures.
 """
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from emotion_llama.config_file import load_settings
 
 Kind = Literal["labels", "sentiment", "words", "description"]
 """What the truth is: one label, a number, words of an open vocabulary, or a text."""
 
-PROTOCOLS = "protocols"
+PROTOCOLS = Path(__file__).parent / "protocols"
 
 
 class Protocol(BaseModel):
@@ -84,10 +84,7 @@ class Protocol(BaseModel):
 
 def protocol_names() -> list[str]:
     """Name the packaged protocols."""
-    files = resources.files(__package__) / PROTOCOLS
-    return sorted(
-        one.name.removesuffix(".yaml") for one in files.iterdir() if one.name.endswith(".yaml")
-    )
+    return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
 
 
 def load_protocol(name: str) -> Protocol:
@@ -97,31 +94,11 @@ def load_protocol(name: str) -> Protocol:
         ValueError: there is no such protocol, or its file breaks the form
     """
     if name in protocol_names():
-        text = (resources.files(__package__) / PROTOCOLS / f"{name}.yaml").read_text("utf-8")
-    elif Path(name).suffix in (".yaml", ".yml"):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except OSError as error:
-            msg = f"{name}: found no file that can be read ({error.strerror}); check the name"
-            raise ValueError(msg) from error
-    else:
-        msg = (
-            f"found no protocol {name!r}, expected one of {', '.join(protocol_names())} or a YAML "
-            "file of your own"
-        )
-        raise ValueError(msg)
-    return _parsed(text, name)
-
-
-def _parsed(text: str, name: str) -> Protocol:
-    try:
-        values = yaml.safe_load(text)
-        return Protocol.model_validate(values)
-    except yaml.YAMLError as error:
-        msg = f"protocol {name}: found no YAML ({' '.join(str(error).split())})"
-        raise ValueError(msg) from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"])) or "the whole"
-        msg = f"protocol {name}, {place}: {fault['msg']}; found {fault['input']!r}"[:400]
-        raise ValueError(msg) from error
+        return load_settings(Protocol, PROTOCOLS / f"{name}.yaml")
+    if Path(name).suffix in (".yaml", ".yml"):
+        return load_settings(Protocol, Path(name))
+    msg = (
+        f"found no protocol {name!r}, expected one of {', '.join(protocol_names())} or a YAML "
+        "file of your own"
+    )
+    raise ValueError(msg)

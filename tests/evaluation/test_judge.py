@@ -1,12 +1,9 @@
 """Replies of a judge: what becomes an answer and what never does, and a judge behind an address."""
 
-import json
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
+from build_samples import ModelServer, model_server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,48 +143,18 @@ def test_no_model_is_no_judge() -> None:
         load_judge("https://example.org/v1#model")
 
 
-class Server:
-    """An OpenAI-compatible address on loopback that writes the given contents."""
-
-    def __init__(self, *contents: str) -> None:
-        self.requests: list[dict[str, Any]] = []
-        outer, left = self, list(contents)
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.requests.append(json.loads(body))
-                message = {"role": "assistant", "content": left.pop(0)}
-                choice = {"index": 0, "finish_reason": "stop", "message": message}
-                text = json.dumps({"id": "1", "model": "tiny", "choices": [choice]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        self.spec = f"http://127.0.0.1:{self._http.server_port}/v1#tiny"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     pytest.importorskip("openai", reason="NOT CHECKED: the extra 'llm' is not installed")
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
-    made = Server("1. good 8/10", f"<think>Is it {{7}}?</think>{GOOD}")
-    yield made
-    made.close()
+    left = ["1. good 8/10", f"<think>Is it {{7}}?</think>{GOOD}"]
+    with model_server(lambda request: left.pop(0)) as made:
+        yield made
 
 
-def test_a_judge_behind_an_address_is_asked_at_temperature_0_with_a_seed(server: Server) -> None:
+def test_a_judge_behind_an_address_is_asked_at_temperature_0_with_a_seed(
+    server: ModelServer,
+) -> None:
     judge = load_judge(server.spec)
     asked = ask_for(judge, "Score?", ScoreResponse)
     assert asked.answer is not None and asked.answer.score == 8

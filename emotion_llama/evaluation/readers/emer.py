@@ -17,9 +17,10 @@ from emotion_llama.evaluation.readers.files import (
     read_options,
     read_rows,
 )
-from emotion_llama.evaluation.readers.gather import Found, emotion_words, gather
+from emotion_llama.evaluation.readers.gather import Found, gather
 from emotion_llama.evaluation.readers.mer import Language, read_transcripts
 from emotion_llama.evaluation.samples import EvalSample, Reading, Truth
+from emotion_llama.evaluation.wheel import listed_words
 
 
 class EmerOptions(BaseModel):
@@ -73,6 +74,6 @@ def read(folder: Path, protocol: Protocol, work: Path) -> Reading:
 
 
 def _truth(row: EmerRow, options: EmerOptions) -> Truth:
-    words = emotion_words(row.emotions or "")
+    words = listed_words(row.emotions or "")
     text = row.english if options.language == "english" else row.chinese
     return Truth(description=row.reasons or text, words=words or None)

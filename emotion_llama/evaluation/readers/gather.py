@@ -79,16 +79,6 @@ def label_form(written: str, protocol: Protocol) -> str:
     return other if label not in protocol.labels and other in protocol.labels else label
 
 
-def emotion_words(text: str) -> tuple[str, ...]:
-    """Read words of an open vocabulary: ``['happy', 'looking forward to']`` or ``happy, sad``.
-
-    Each word counts once, in lower case.
-    """
-    parts = text.strip().strip("[]").split(",")
-    words = (" ".join(part.strip().strip("'\"").lower().split()) for part in parts)
-    return tuple(dict.fromkeys(word for word in words if word))
-
-
 def vote_shares(counts: Mapping[str, float], protocol: Protocol) -> Mapping[str, float] | None:
     """Give the shares of the votes for labels that are scored; other votes are not counted.
 

@@ -23,8 +23,9 @@ from emotion_llama.evaluation.readers.files import (
     read_options,
     read_rows,
 )
-from emotion_llama.evaluation.readers.gather import Found, emotion_words, gather, label_form
+from emotion_llama.evaluation.readers.gather import Found, gather, label_form
 from emotion_llama.evaluation.samples import EvalSample, Reading, Truth
+from emotion_llama.evaluation.wheel import listed_words
 
 UNKNOWN_VALENCE = -10.0
 """What MER2023's files hold where the valence is not known."""
@@ -132,7 +133,7 @@ def _truths(path: Path, protocol: Protocol, options: MerOptions) -> Truths:
         return [(name, _truth(row.emo, row.val, protocol)) for name, row in corpus.items()]
     if protocol.kind == "words":
         return [
-            (row.name, Truth(words=emotion_words(row.openset))) for row in read_rows(path, WordsRow)
+            (row.name, Truth(words=listed_words(row.openset))) for row in read_rows(path, WordsRow)
         ]
     if path.suffix == ".txt":
         rows = read_fields(path, ListRow, ("clip", "frames", "label"))

@@ -9,12 +9,12 @@ from emotion_llama.evaluation.readers.files import clip_places
 from emotion_llama.evaluation.readers.gather import (
     NO_FILE,
     Found,
-    emotion_words,
     gather,
     label_form,
     vote_shares,
 )
 from emotion_llama.evaluation.samples import EvalSample, MissingDataError, Truth
+from emotion_llama.evaluation.wheel import listed_words
 
 PROTOCOL = load_protocol("mer2023-semi")
 
@@ -68,12 +68,12 @@ def test_a_label_gets_the_form_that_is_scored() -> None:
 
 
 def test_words_of_an_open_vocabulary() -> None:
-    assert emotion_words("['Looking forward to', 'happy', 'happy']") == (
+    assert listed_words("['Looking forward to', 'happy', 'happy']") == (
         "looking forward to",
         "happy",
     )
-    assert emotion_words("['surprised']") == emotion_words("surprised") == ("surprised",)
-    assert emotion_words("[]") == emotion_words("") == ()
+    assert listed_words("['surprised']") == listed_words("surprised") == ("surprised",)
+    assert listed_words("[]") == listed_words("") == ()
 
 
 def test_votes_for_what_is_not_scored_are_no_share() -> None:
