@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,19 +16,23 @@ import torch
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.device import choose_device, choose_dtype, one_thread
+from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.evidence import measured_evidence
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
+from emotion_llama.modalities import OF_PART, PARTS, keep_encoded
+from emotion_llama.modalities import Part as ClipPart
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.model.scoring import (
     LABEL_TOKENS,
+    Watch,
     label_probabilities,
     write_answers,
 )
 from emotion_llama.preset import PresetError, find_preset, preset_media
-from emotion_llama.prompt import PromptMode
-from emotion_llama.reason_choice import SPEAKS_OF, Ground, Part, is_true, not_measured
-from emotion_llama.reason_writing import true_reason, views_of
+from emotion_llama.prompt import PromptMode, Turn, first_question
+from emotion_llama.reason_choice import SPEAKS_OF, Part, is_true, not_measured
+from emotion_llama.reason_writing import Draft, true_reasons, views_of
 from emotion_llama.records import (
     MODALITIES,
     Clip,
@@ -48,6 +52,9 @@ _SHARED_FROM = 512
 """Width of a language model from which threads share its products; those of `mini` are so small
 that waiting for each other costs more: two threads that do not spin take 1.6 times as long."""
 
+_SHOWN_AS: Mapping[Part, ClipPart] = {"face": "vision", "voice": "audio", "words": "text"}
+"""What a reason calls a part of a clip -> what shows it."""
+
 Labels = str | LabelSet | Sequence[str] | None
 
 _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
@@ -65,43 +72,6 @@ class ClipFailure:
 
 
 @dataclass(frozen=True)
-class EncodedClip:
-    """One clip on its way to an answer: asked as often as wanted, encoded once."""
-
-    name: str
-    """what the answer is called"""
-    features: Features
-    transcript: str | None
-    clip: Clip | None = None
-    """what was read; ``None``: there are features only, of which nothing was measured"""
-    timings_s: Mapping[str, float] = field(default_factory=dict)
-    """seconds of the stages so far"""
-
-    @property
-    def nothing(self) -> str:
-        """Why there is nothing to answer from; empty where there is something."""
-        if self.features.present or self.transcript:
-            return ""
-        known = {**(self.clip.missing if self.clip else {}), **self.features.missing}
-        reasons = "; ".join(f"{modality}: {why}" for modality, why in known.items())
-        return (
-            f"{self.name} gives neither a feature nor text{f' ({reasons})' * bool(reasons)}; "
-            "give a transcript or another preset"
-        )
-
-    @property
-    def ground(self) -> Ground:
-        """What a reason about it may rest on."""
-        there: Mapping[Part, bool] = {
-            "face": self.features.local is not None or self.features.temporal is not None,
-            "voice": self.features.audio is not None,
-            "words": bool(self.transcript),
-        }
-        evidence = (self.clip.evidence if self.clip else None) or ()
-        return Ground(evidence, [part for part, is_there in there.items() if not is_there])
-
-
-@dataclass(frozen=True)
 class _Question:
     """What is asked about each clip."""
 
@@ -109,6 +79,7 @@ class _Question:
     with_reason: bool
     with_answer: bool = False
     wording: str | None = None
+    watch: Watch | None = None
 
 
 class Predictor:
@@ -239,7 +210,7 @@ class Predictor:
             MediaError: the file gives nothing to answer from
             ValueError: the labels or the text are unusable
         """
-        asked = _Question(self._offered(labels), with_reason)
+        asked = _Question(self.offered(labels), with_reason)
         return self._answer([self._prepare_one(path, text)], asked)[0]
 
     def batch(
@@ -266,7 +237,7 @@ class Predictor:
         Raises:
             ValueError: the labels are unusable, or there are more or fewer texts than files
         """
-        asked = _Question(self._offered(labels), with_reason)
+        asked = _Question(self.offered(labels), with_reason)
         paths = list(paths)
         spoken = list(texts) if texts is not None else [None] * len(paths)
         rows = list(zip(paths, spoken, strict=True))
@@ -282,7 +253,7 @@ class Predictor:
         """
         shared: dict[str, float] = {}
         with _timed(shared, "encode"):
-            features = self.extractor.extract_batch(clips) if clips else []
+            features = self._encoded(clips)
         times = {"encode": shared["encode"] / max(1, len(clips))}
         return [
             EncodedClip(clip.clip_id, row, clip.transcript, clip, times)
@@ -297,6 +268,7 @@ class Predictor:
         question: str | None = None,
         with_reason: bool = True,
         with_answer: bool = False,
+        watch: Watch | None = None,
     ) -> list[Prediction | ClipFailure]:
         """Answer for encoded clips together, in order; one that cannot be answered fails alone.
 
@@ -307,15 +279,50 @@ class Predictor:
             with_reason: also write the reasons, which takes most of the time
             with_answer: also let the model write freely which emotion it is, see
                 `Prediction.answer`
+            watch: told the number of a clip and its reason so far, each time that it has grown;
+                gives whether anybody still waits for it. What has been shown is written anew
+                where a whole reason turns out not to keep to what was measured
 
         Raises:
             ValueError: the labels are unusable
         """
-        asked = _Question(self._offered(labels), with_reason, with_answer, question)
-        answers = iter(self._answer_each([one for one in encoded if not one.nothing], asked))
+        asked = _Question(self.offered(labels), with_reason, with_answer, question)
+        rows = [row for row, one in enumerate(encoded) if not one.nothing]
+        if watch is not None:
+            asked = replace(asked, watch=_of_rows(watch, rows))
+        answers = iter(self._answer_each([encoded[row] for row in rows], asked))
         return [
             ClipFailure(one.name, one.nothing) if one.nothing else next(answers) for one in encoded
         ]
+
+    def reply(
+        self, talks: Sequence[tuple[EncodedClip, Sequence[Turn]]], *, watch: Watch | None = None
+    ) -> list[str | ClipFailure]:
+        """Reply to the last question of each talk.
+
+        A preset that holds its reasons against what was measured (`mini`) knows two questions and
+        no talk: it gives the reason by that part of the clip, face, voice or words, that the
+        question speaks of. Any other is asked with all that was said before.
+
+        Args:
+            talks: clips, each with earlier questions and their answers, then the question
+            watch: told the number of a talk and the reply so far, each time that it has grown;
+                gives whether anybody still waits for it
+
+        Returns:
+            the model's own words, or why there is no reply
+        """
+        reply = self._measured_reply if self._keeps_to_measures else self._free_reply
+        replies: list[str | ClipFailure] = []
+        for row, (encoded, turns) in enumerate(talks):
+            heard = watch and _of_rows(watch, [row])
+            try:
+                if encoded.nothing:
+                    raise ValueError(encoded.nothing)
+                replies.append(reply(encoded, turns, heard))
+            except ValueError as error:
+                replies.append(ClipFailure(encoded.name, str(error)))
+        return replies
 
     def from_features(
         self,
@@ -332,7 +339,7 @@ class Predictor:
             ValueError: there is neither a feature nor text, or a feature has a wrong shape
         """
         request = EncodedClip(name, features, text or None)
-        return self._answer([request], _Question(self._offered(labels), with_reason))[0]
+        return self._answer([request], _Question(self.offered(labels), with_reason))[0]
 
     def embeddings(self, path: str | Path) -> Features:
         """Give the encoder outputs of a file; absent modalities are ``None`` and named.
@@ -356,7 +363,31 @@ class Predictor:
         is_small = self.model.config.text_config.hidden_size < _SHARED_FROM
         return one_thread() if is_small else nullcontext()
 
-    def _offered(self, labels: Labels) -> LabelSet:
+    @property
+    def _keeps_to_measures(self) -> bool:
+        """Whether reasons are held against what was measured, and written on where they differ."""
+        return int(self.model.config.reason_candidates) >= 2
+
+    @property
+    def _is_exact(self) -> bool:
+        """Whether an answer has the same digits, whatever it is given together with.
+
+        On a CPU rows gain little from each other, so encoders and scores take them one by one.
+        """
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device.type == "cpu"
+
+    def _encoded(self, clips: Sequence[Clip]) -> list[Features]:
+        if self._is_exact:
+            return [self.extractor.extract(clip) for clip in clips]
+        return list(self.extractor.extract_batch(clips)) if clips else []
+
+    def offered(self, labels: Labels = None) -> LabelSet:
+        """Give the labels that are offered: those named, else the preset's list.
+
+        Raises:
+            ValueError: they are unusable
+        """
         return label_set(self.model.config.labels if labels is None else labels)
 
     def _prepare_one(self, path: str | Path | None, text: str | None) -> EncodedClip:
@@ -400,7 +431,52 @@ class Predictor:
         except ValueError as error:
             if len(requests) == 1:
                 return [ClipFailure(requests[0].name, str(error))]
-        return [self._answer_each([one], asked)[0] for one in requests]
+        return [
+            self._answer_each(
+                [one], replace(asked, watch=asked.watch and _of_rows(asked.watch, [row]))
+            )[0]
+            for row, one in enumerate(requests)
+        ]
+
+    def _free_reply(self, encoded: EncodedClip, turns: Sequence[Turn], watch: Watch | None) -> str:
+        """Let the model go on with a talk."""
+        begun = self.processor.encode_talk(turns)
+        task, wording = first_question(turns[0].question)
+        sample = Sample(task, encoded.transcript, wording, name=encoded.name)
+        with self._threads():
+            return write_answers(
+                self.model,
+                self.processor,
+                [sample],
+                [encoded.features],
+                beginnings=[begun],
+                watch=watch,
+            )[0]
+
+    def _measured_reply(
+        self, encoded: EncodedClip, turns: Sequence[Turn], watch: Watch | None
+    ) -> str:
+        """Give the reason by the parts that a question speaks of; a first one may name none."""
+        self.processor.encode_talk(turns)  # checks their order
+        asked = turns[-1].question
+        named = [part for part, speaks in SPEAKS_OF.items() if speaks.search(asked)]
+        if not named and len(turns) > 1:
+            msg = (
+                f"found the question {asked!r}, expected one about the face, the voice or the "
+                f"words: {self.preset} was trained to name an emotion and to give its reasons, "
+                "and knows no other talk"
+            )
+            raise ValueError(msg)
+        absent = [part for part in named if part in encoded.ground.absent]
+        if named and len(absent) == len(named):
+            why = ", ".join(
+                self._missing(encoded).get(OF_PART[_SHOWN_AS[p]][-1], "") for p in absent
+            )
+            msg = f"the clip gives no {' and no '.join(absent)} to speak of ({why})"
+            raise ValueError(msg)
+        parts = [_SHOWN_AS[part] for part in named] or PARTS
+        question = _Question(self.offered(), with_reason=True, watch=watch)
+        return str(self._answer([keep_encoded(encoded, parts)], question)[0].reason)
 
     def _answer(self, requests: Sequence[EncodedClip], asked: _Question) -> list[Prediction]:
         """Score the labels and, if asked, write the reason for encoded clips."""
@@ -419,7 +495,7 @@ class Predictor:
         reasons: Sequence[str | None] = [None] * len(requests)
         if asked.with_reason:
             with self._threads(), _timed(shared, "reason"):
-                reasons = self._reasons(requests, labels, offered)
+                reasons = self._reasons(requests, labels, asked)
         parts = {name: seconds / len(requests) for name, seconds in shared.items()}
         predictions = []
         for index, request in enumerate(requests):
@@ -433,26 +509,39 @@ class Predictor:
         return predictions
 
     def _reasons(
-        self, requests: Sequence[EncodedClip], labels: Sequence[str | None], offered: LabelSet
+        self, requests: Sequence[EncodedClip], labels: Sequence[str | None], asked: _Question
     ) -> list[str]:
         """Write a reason for each clip; one that states what was not measured is written on."""
+        offered, watch = asked.offered, asked.watch
         ruled_out = [self._other_labels(label, offered) for label in labels]
-        reasons = self._generate(requests, "reason", offered, ruled_out=ruled_out)
-        if self.model.config.reason_candidates < 2:
+        is_last = not self._keeps_to_measures
+        # a reason that may be written anew is not shown before it is known to stay
+        shown = watch if is_last or watch is None else _in_silence(watch)
+        reasons = self._generate(requests, "reason", offered, ruled_out=ruled_out, watch=shown)
+        if is_last:
             return reasons
-        for row, (request, label) in enumerate(zip(requests, labels, strict=True)):
-            known = request.clip is not None and label is not None
-            if known and not is_true(reasons[row], request.ground):
-                samples, features = self._questions([request], "reason", offered)
-                reasons[row] = true_reason(
-                    self.model,
-                    self.processor,
-                    views_of(samples[0], features[0]),
-                    request.ground,
-                    str(label),
-                    reasons[row],
-                    ruled_out[row],
-                )
+        rows = [
+            row
+            for row, (request, label) in enumerate(zip(requests, labels, strict=True))
+            if request.clip is not None
+            and label is not None
+            and not is_true(reasons[row], request.ground)
+        ]
+        samples, features = self._questions([requests[row] for row in rows], "reason", offered)
+        drafts = [
+            Draft(
+                views_of(sample, feature),
+                requests[row].ground,
+                str(labels[row]),
+                reasons[row],
+                ruled_out[row],
+            )
+            for row, sample, feature in zip(rows, samples, features, strict=True)
+        ]
+        listening = {} if watch is None else {"watch": _of_rows(watch, rows)}
+        written_on = true_reasons(self.model, self.processor, drafts, **listening)
+        for row, reason in zip(rows, written_on, strict=True):
+            reasons[row] = reason
         return reasons
 
     def _other_labels(self, label: str | None, offered: LabelSet) -> list[str]:
@@ -463,9 +552,21 @@ class Predictor:
 
     def _score(self, requests: Sequence[EncodedClip], asked: _Question) -> torch.Tensor:
         """Give the probability of each offered label, [b x a]."""
-        offered = asked.offered
-        samples, features = self._questions(requests, "emotion", offered, asked.wording)
-        return label_probabilities(self.model, self.processor, samples, features, offered.labels)
+        names = asked.offered.labels
+        samples, features = self._questions(requests, "emotion", asked.offered, asked.wording)
+        groups = [[row] for row in range(len(samples))] if self._is_exact else [range(len(samples))]
+        return torch.cat(
+            [
+                label_probabilities(
+                    self.model,
+                    self.processor,
+                    [samples[row] for row in rows],
+                    [features[row] for row in rows],
+                    names,
+                )
+                for rows in groups
+            ]
+        )
 
     def _written(self, requests: Sequence[EncodedClip], asked: _Question) -> Sequence[str | None]:
         """Let the model write the emotion freely, where that is asked for or decides."""
@@ -532,7 +633,7 @@ class Predictor:
 
     def _untrue(self, reason: str | None, clip: Clip | None) -> Iterator[str]:
         """Warn of statements that were not measured, where reasons are chosen by that."""
-        if reason is None or clip is None or self.model.config.reason_candidates < 2:
+        if reason is None or clip is None or not self._keeps_to_measures:
             return
         for words in not_measured(reason, clip.evidence or ()):
             yield f"the reason says {words!r}, which was not measured"
@@ -570,6 +671,16 @@ def _with_doubt(prediction: Prediction, offered: LabelSet) -> Prediction:
         return prediction
     warning = f"the reason argues for {argued!r}, the label is {prediction.label!r}"
     return replace(prediction, warnings=(*prediction.warnings, warning))
+
+
+def _of_rows(watch: Watch, rows: Sequence[int]) -> Watch:
+    """Let a watcher hear of some rows by their numbers among all."""
+    return lambda row, text: watch(rows[row], text)
+
+
+def _in_silence(watch: Watch) -> Watch:
+    """Ask a watcher whether anybody waits, and show nothing."""
+    return lambda row, _text: watch(row, "")
 
 
 @contextmanager

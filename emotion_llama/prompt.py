@@ -65,6 +65,16 @@ class Instruction:
     name: str | None = None
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A question of a talk about a clip, with its answer where it has one already."""
+
+    question: str
+    """the first of a talk may begin with ``[emotion]`` or ``[reason]``; without, it is the latter;
+    a tag alone takes the task's default wording"""
+    answer: str | None = None
+
+
 def question(task: Task, labels: Sequence[str]) -> str:
     """Give the default wording of a task's question, offering the labels in the given order."""
     if task == "emotion":
@@ -105,6 +115,13 @@ def render(sample: Sample, *, labels: Sequence[str], reason_tag: str) -> str:
         question=wording,
     )
     return _TEMPLATE.format(instruction=instruction)
+
+
+def first_question(text: str) -> tuple[Task, str | None]:
+    """Tell the task of the first question of a talk, and its wording; ``None``: the default one."""
+    tagged = re.fullmatch(r"\s*\[(emotion|reason)\]\s*(.*)", text, re.DOTALL)
+    task, wording = (tagged[1], tagged[2]) if tagged else ("reason", text)
+    return ("emotion" if task == "emotion" else "reason"), wording.strip() or None
 
 
 def render_instruction(instruction: Instruction) -> str:

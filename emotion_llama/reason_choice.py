@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from emotion_llama.merr.facial import read_facial
@@ -62,6 +63,7 @@ def ends_clause(text: str) -> bool:
     return end is not None and end.end() < len(text.rstrip())
 
 
+@lru_cache(maxsize=4096)
 def statements(reason: str) -> tuple[StatedClue, ...]:
     """Read what a reason states of face and voice."""
     return (*read_facial(reason), *read_voice(reason))

@@ -1,17 +1,18 @@
-"""A reason that states what was not measured -> one that keeps to it, written on clause by clause.
+"""Reasons that state what was not measured -> such as keep to it, written on clause by clause.
 
 Knows: when a reason is written on, from which views of a clip, and when to give up. Does not know:
 how statements are read (`reason_choice`), how a model writes (`model.scoring`). Every word is the
 model's own; what is chosen is which of its clauses stand.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
-from emotion_llama.model.scoring import continue_answer
+from emotion_llama.model.scoring import Begun, Watch, continue_answers
 from emotion_llama.reason_choice import (
     Continuation,
     Ground,
@@ -26,6 +27,9 @@ SEED = 0
 """Of the clauses that are drawn."""
 MOST_CLAUSES, CLAUSE_TOKENS = 9, 24
 """Of a reason, and of one clause: what `mini` learned has at most seven clauses of 20 tokens."""
+
+_LOOSE_END = re.compile(r"(?: and|[,;])*$")
+"""What may be taken back when a clause is closed."""
 
 View = tuple[Sample, Features]
 """A question about a clip, with all that it has or with a part."""
@@ -47,87 +51,115 @@ def views_of(sample: Sample, features: Features) -> list[View]:
     return [(sample, features), *((alone, part) for part in parts if not has_one)]
 
 
-def true_reason(
+def _nobody(_number: int, _text: str) -> bool:
+    return True
+
+
+@dataclass
+class Draft:
+    """A reason on its way."""
+
+    views: Sequence[View]
+    """of `views_of`, the whole clip first"""
+    ground: Ground
+    """what was measured of the clip, and what it does not have"""
+    label: str
+    """the decided label, which the reason ends with"""
+    reason: str
+    """as the model wrote it; in the end, as it is given"""
+    ruled_out: Sequence[str]
+    """words that the reason may not hold"""
+
+
+def true_reasons(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,
-    views: Sequence[View],
-    ground: Ground,
-    label: str,
-    reason: str,
-    ruled_out: Sequence[str],
-) -> str:
-    """Go on from the true beginning of a reason with what was measured.
+    drafts: Sequence[Draft],
+    watch: Watch = _nobody,
+) -> list[str]:
+    """Go on from the true beginnings of reasons with what was measured, all of them together.
 
-    Clauses are drawn with a fixed seed, so that a clip has the same reason every time.
+    Clauses are drawn with a fixed seed of each reason, so that a clip has the same reason every
+    time, whatever it is written together with.
 
     Args:
         model: in evaluation mode; its configuration says how many clauses are drawn
         processor: prompts and token layout
-        views: of `views_of`, the whole clip first
-        ground: what was measured of the clip, and what it does not have
-        label: the decided label, which the reason ends with
-        reason: as the model wrote it
-        ruled_out: words that the reason may not hold
+        drafts: what is known of each clip
+        watch: told a draft's number and its text when it has grown
 
     Returns:
-        the new reason; the old one where the model writes no clause that keeps to it
+        the new reasons; the old one where the model writes no clause that keeps to what was
+        measured, and the text so far where nobody waits any more
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(SEED)
-        text, is_closed = true_part(reason, ground), False
-        for _ in range(MOST_CLAUSES):
-            written = _written(model, processor, views, text, ruled_out)
-            chosen = _chosen(text, written, ground, label, is_closed)
-            if chosen is None and text.endswith(" and"):  # nothing more of the face or voice
-                text, is_closed = text.removesuffix(" and"), True
-            elif chosen is None and is_closed and text:  # nor of anything else: to the conclusion
-                text, is_closed = f"{text.rstrip(',;')}.", False
-            elif chosen is None:
-                return reason
-            elif chosen.is_finished:
-                return chosen.text.strip()
-            else:
-                text, is_closed = chosen.text, False
-    return reason
-
-
-def _chosen(
-    text: str,
-    written: Iterator[list[Continuation]],
-    ground: Ground,
-    label: str,
-    is_closed: bool,
-) -> Continuation | None:
-    """Take a clause about the whole clip, or of a part where the whole gives nothing measured."""
-    best: Continuation | None = None
-    for options in written:
-        if is_closed:
-            options = [one for one in options if not one.text.startswith(" and")]
-        found = next_clause(text, options, ground, label)
-        if found is not None and (statements(found.text) or not ground.evidence):
-            return found
-        best = best or found
-    return best
-
-
-def _written(
-    model: EmotionLlama,
-    processor: EmotionLlamaProcessor,
-    views: Sequence[View],
-    text: str,
-    ruled_out: Sequence[str],
-) -> Iterator[list[Continuation]]:
-    """Draw clauses behind a beginning from one view after the other, as they are asked for."""
-    for sample, features in views:
-        found = continue_answer(
+    device = next(model.parameters()).device
+    writers = [_Writer(draft, torch.Generator(device).manual_seed(SEED)) for draft in drafts]
+    while waiting := [writer for writer in writers if writer.result is None]:
+        options = continue_answers(
             model,
             processor,
-            sample,
-            features,
-            text,
+            [writer.begun for writer in waiting],
             is_over=ends_clause,
-            ruled_out=ruled_out,
             count=model.config.reason_candidates,
             max_new_tokens=CLAUSE_TOKENS,
         )
-        yield [Continuation(*one) for one in found]
+        for writer, found in zip(waiting, options, strict=True):
+            writer.take([Continuation(*one) for one in found])
+            shown = _LOOSE_END.sub("", writer.text)
+            if not watch(writers.index(writer), shown) and writer.result is None:
+                writer.result = shown
+    return [str(writer.result) for writer in writers]
+
+
+class _Writer:
+    """Writes one draft on, a clause at a time.
+
+    A clause is asked of the whole clip first, and of its parts where the whole gives nothing that
+    was measured.
+    """
+
+    def __init__(self, draft: Draft, generator: torch.Generator) -> None:
+        self.draft = draft
+        self.text = true_part(draft.reason, draft.ground)
+        self.result: str | None = None
+        self._generator = generator
+        self._view = 0
+        self._best: Continuation | None = None
+        self._is_closed = False
+        self._num_clauses = 0
+
+    @property
+    def begun(self) -> Begun:
+        """What is to be written on next."""
+        sample, features = self.draft.views[self._view]
+        return Begun(sample, features, self.text, self.draft.ruled_out, self._generator)
+
+    def take(self, options: Sequence[Continuation]) -> None:
+        """Choose among clauses of the present view, or go on to the next view."""
+        if self._is_closed:
+            options = [one for one in options if not one.text.startswith(" and")]
+        found = next_clause(self.text, options, self.draft.ground, self.draft.label)
+        if found is not None and (statements(found.text) or not self.draft.ground.evidence):
+            self._go_on(found)
+            return
+        self._best = self._best or found
+        self._view += 1
+        if self._view == len(self.draft.views):
+            self._go_on(self._best)
+
+    def _go_on(self, chosen: Continuation | None) -> None:
+        """Add a clause, close a part of which there is nothing more to say, or end."""
+        self._view, self._best = 0, None
+        self._num_clauses += 1
+        if chosen is not None:
+            self.text, self._is_closed = chosen.text, False
+            if chosen.is_finished:
+                self.result = chosen.text.strip()
+        elif self.text.endswith(" and"):  # nothing more of the face or voice
+            self.text, self._is_closed = self.text.removesuffix(" and"), True
+        elif self._is_closed and self.text:  # nor of anything else: to the conclusion
+            self.text, self._is_closed = f"{self.text.rstrip(',;')}.", False
+        else:
+            self.result = self.draft.reason
+        if self._num_clauses == MOST_CLAUSES and self.result is None:
+            self.result = self.draft.reason

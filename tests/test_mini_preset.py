@@ -12,7 +12,9 @@ from emotion_llama import Prediction, Predictor
 from emotion_llama.labels import MINI
 from emotion_llama.merr.facial import read_facial
 from emotion_llama.merr.voice_clues import read_voice
+from emotion_llama.predict import ClipFailure
 from emotion_llama.preset import PACKAGED_PRESETS
+from emotion_llama.prompt import Turn
 
 ROOT = Path(__file__).resolve().parents[1]
 SMILE, FROWN = (ROOT / "examples" / f"{name}.mp4" for name in ("smile", "frown"))
@@ -104,6 +106,38 @@ def test_words_alone_are_answered(predictor: Predictor) -> None:
     cross = predictor(None, "I hate you, you stupid liar, get out!")
     assert glad.label == "happy"
     assert cross.label in ("angry", "disgust")
+
+
+def test_questions_about_a_part_are_answered_from_that_part(predictor: Predictor) -> None:
+    encoded = predictor.encode([predictor.read(SMILE)])[0]
+    said = Turn("[reason]", str(predictor(SMILE).reason))
+
+    def reply(question: str) -> str | ClipFailure:
+        return predictor.reply([(encoded, [said, Turn(question)])])[0]
+
+    voice, face = reply("And what about her voice?"), reply("What does the face show?")
+    assert isinstance(voice, str)
+    assert read_voice(voice)
+    assert not read_facial(voice)
+    assert isinstance(face, str)
+    assert read_facial(face)
+    assert not read_voice(face)
+    words, other = reply("And the words?"), reply("Who is it?")
+    assert isinstance(words, ClipFailure)
+    assert "no transcript was given" in words.error
+    assert isinstance(other, ClipFailure)
+    assert "knows no other talk" in other.error
+
+
+def test_clips_answered_together_have_the_same_reasons_as_alone(
+    predictor: Predictor, answers: dict[str, Prediction]
+) -> None:
+    texts = [path.with_suffix(".txt").read_text("utf-8") for path in (SMILE, FROWN)]
+    for found in predictor.batch([SMILE, FROWN], texts):
+        assert isinstance(found, Prediction)
+        alone = answers[Path(found.clip).stem]
+        assert found.reason == alone.reason
+        assert found.probabilities == alone.probabilities
 
 
 def test_the_command_answers_as_json() -> None:

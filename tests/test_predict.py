@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from PIL import Image
 from emotion_llama import Predictor
 from emotion_llama.config import MediaConfig
 from emotion_llama.media import MediaError
-from emotion_llama.predict import ClipFailure, PresetError
+from emotion_llama.predict import ClipFailure, EncodedClip, PresetError
+from emotion_llama.prompt import Turn
 from emotion_llama.records import Features, Prediction
 
 TOLERANCE = 1e-4
@@ -169,7 +171,9 @@ def test_a_batch_equals_single_answers_and_keeps_failures_in_place(
         else:
             assert isinstance(result, Prediction)
             assert result.clip == str(path)
-            assert close(result, predictor(path, text))
+            alone = predictor(path, text)
+            assert result.probabilities == alone.probabilities, "to the last digit on a CPU"
+            assert result.reason == alone.reason
 
 
 def test_a_clip_that_leaves_nothing_fails_alone(
@@ -389,6 +393,22 @@ def test_precision_on_a_gpu(preset: Path, talking_film: Path, dtype: str) -> Non
     assert sum(answer.probabilities.values()) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT CHECKED: needs a GPU")
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("float16", 0.02)])
+@pytest.mark.parametrize("name", ["smile", "frown"])
+def test_the_packaged_preset_answers_on_a_gpu_as_on_a_cpu(
+    name: str, dtype: str, tolerance: float
+) -> None:
+    clip = Path(__file__).parents[1] / "examples" / f"{name}.mp4"
+    here, there = (
+        Predictor.from_pretrained("mini", device=device, dtype=kind)(clip, with_reason=False)
+        for device, kind in (("cpu", "float32"), ("cuda", dtype))
+    )
+    assert there.label == here.label
+    assert there.probabilities == pytest.approx(here.probabilities, abs=tolerance)
+
+
 def test_another_reading_of_files_leaves_the_preset_as_it_is(predictor: Predictor) -> None:
     other = predictor.changed(decision="greedy", face_source="detect", person=2)
     assert (other.reader.media.face_source, other.reader.media.person) == ("detect", 2)
@@ -398,3 +418,52 @@ def test_another_reading_of_files_leaves_the_preset_as_it_is(predictor: Predicto
     assert predictor.decision == "scored"
     with pytest.raises(ValueError, match="face_sauce"):
         predictor.changed(face_sauce="detect")
+
+
+def test_a_reason_is_shown_while_it_grows(predictor: Predictor, talking_film: Path) -> None:
+    encoded = predictor.encode([predictor.read(talking_film)])
+    shown: list[tuple[int, str]] = []
+
+    def watch(row: int, text: str) -> bool:
+        shown.append((row, text))
+        return True
+
+    text = EncodedClip("text", Features(), "We won!")
+    answers = predictor.answer([EncodedClip("none", Features(), None), *encoded, text], watch=watch)
+    assert isinstance(answers[0], ClipFailure)
+    for row in (1, 2):
+        answer = answers[row]
+        assert isinstance(answer, Prediction)
+        mine = [text for number, text in shown if number == row]
+        assert mine[-1] == str(answer.reason).rstrip("\ufffd"), "half a character is held back"
+        assert all(str(answer.reason).startswith(text) for text in mine)
+    assert {row for row, _ in shown} == {1, 2}
+
+
+def test_a_talk_goes_on_from_all_that_was_said(predictor: Predictor, talking_film: Path) -> None:
+    encoded = predictor.encode([predictor.read(talking_film)])[0]
+    asked = Turn("[emotion]")
+    first = predictor.reply([(encoded, [asked])])[0]
+    assert isinstance(first, str)
+    begun: list[list[int]] = []
+
+    def spy(*given: Any, beginnings: list[list[int]], **_: Any) -> list[str]:
+        begun.extend(beginnings)
+        return ["so"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emotion_llama.predict.write_answers", spy)
+        turns = [replace(asked, answer="happy"), Turn("And why?", "He smiles"), Turn("Does he?")]
+        assert predictor.reply([(encoded, turns)]) == ["so"]
+    text = predictor.processor.tokenizer.decode(begun[0])
+    assert text.replace(" ", "") == (
+        "happy</s><s>[INST]Andwhy?[/INST]Hesmiles</s><s>[INST]Doeshe?[/INST]"
+    )
+    wrong = predictor.reply([(encoded, [asked, Turn("And why?")]), (encoded, [asked])])
+    assert isinstance(wrong[0], ClipFailure)
+    assert "expected one of each turn but the last" in wrong[0].error
+    assert wrong[1] == first
+    endless = [replace(asked, answer="happy") for _ in range(400)]
+    long = predictor.reply([(encoded, [*endless, asked])])[0]
+    assert isinstance(long, ClipFailure)
+    assert "a shorter transcript, question or talk" in long.error

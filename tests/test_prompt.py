@@ -7,6 +7,7 @@ from emotion_llama.prompt import (
     FEATURE_MARK,
     VIDEO_MARK,
     Instruction,
+    first_question,
     instruction_text,
     normalize_answer,
     question,
@@ -90,3 +91,18 @@ def test_an_instruction_goes_before_what_it_is_about() -> None:
 def test_answers_to_instructions_stay_as_they_are() -> None:
     assert training_target(Instruction("Hi"), " It's (B): Yes!\n") == "It's (B): Yes!"
     assert training_target(Sample("reason"), "It's (B): Yes!") == "it's b yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[emotion]", ("emotion", None)),
+        ("[reason] Why is that? ", ("reason", "Why is that?")),
+        ("Why is that?", ("reason", "Why is that?")),
+        ("", ("reason", None)),
+        ("[emotion] one of\ntwo", ("emotion", "one of\ntwo")),
+        ("[other] what", ("reason", "[other] what")),
+    ],
+)
+def test_the_first_question_of_a_talk_names_its_task(text: str, expected: object) -> None:
+    assert first_question(text) == expected

@@ -43,11 +43,22 @@ LAYERS: dict[str, set[str]] = {
     "pseudo_label": GROUND | {"preset", "predict"},
     "evidence": GROUND | {"face", "voice", "merr"},
     "reason_choice": GROUND | {"merr"},
+    "encoded_clip": GROUND | {"reason_choice"},
+    "modalities": GROUND | {"encoded_clip"},
     "reason_writing": GROUND | {"model", "reason_choice"},
     "predict": GROUND
     | INPUT
     | MEASURES
-    | {"preset", "clip_reader", "device", "evidence", "reason_choice", "reason_writing"},
+    | {
+        "preset",
+        "clip_reader",
+        "device",
+        "encoded_clip",
+        "evidence",
+        "modalities",
+        "reason_choice",
+        "reason_writing",
+    },
     "train": GROUND
     | INPUT
     | MEASURES
@@ -68,7 +79,17 @@ LAYERS: dict[str, set[str]] = {
     "evaluation": GROUND
     | INPUT
     | MEASURES
-    | {"predict", "preset", "clip_reader", "evidence", "config_file", "bulk", "bulk_ray"},
+    | {
+        "predict",
+        "preset",
+        "clip_reader",
+        "encoded_clip",
+        "evidence",
+        "modalities",
+        "config_file",
+        "bulk",
+        "bulk_ray",
+    },
     "server": GROUND | {"predict", "merr"},
     "terminal": GROUND,
     "doctor": GROUND,
@@ -83,6 +104,7 @@ LAYERS: dict[str, set[str]] = {
         "preset",
         "clip_reader",
         "clip_faces",
+        "modalities",
         "pseudo_label",
         "server",
         "bulk_ray",

@@ -249,7 +249,7 @@ def chosen_parts(modalities: str | None) -> Mapping[str, Any]:
     Raises:
         ValueError: a name that is no part of a clip
     """
-    from emotion_llama.evaluation.modalities import parts_of
+    from emotion_llama.modalities import parts_of
 
     return {} if modalities is None else {"parts": parts_of(modalities)}
 

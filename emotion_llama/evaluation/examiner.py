@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass
 
 from emotion_llama.evaluation.blocks import Row
 from emotion_llama.evaluation.measured import reason_record
-from emotion_llama.evaluation.modalities import (
+from emotion_llama.evaluation.modality_shares import subsets
+from emotion_llama.evaluation.protocol import Protocol
+from emotion_llama.evaluation.samples import EvalSample
+from emotion_llama.labels import LabelSet, parse_label
+from emotion_llama.modalities import (
     PARTS,
     Part,
     keep,
     keep_encoded,
     parts_in,
 )
-from emotion_llama.evaluation.modality_shares import subsets
-from emotion_llama.evaluation.protocol import Protocol
-from emotion_llama.evaluation.samples import EvalSample
-from emotion_llama.labels import LabelSet, parse_label
 from emotion_llama.predict import ClipFailure, EncodedClip, Predictor
 from emotion_llama.prompt import EMOTION_QUESTION
 from emotion_llama.records import Clip, Prediction

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from emotion_llama.evaluation.blocks import Row
 from emotion_llama.evaluation.disturbance import SUITE, LeftOutError, disturbed_clips, read_material
 from emotion_llama.evaluation.examiner import Rows, variant_row
-from emotion_llama.evaluation.modalities import Part, keep
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.samples import EvalSample
+from emotion_llama.modalities import Part, keep
 from emotion_llama.predict import Predictor
 from emotion_llama.records import Clip
 

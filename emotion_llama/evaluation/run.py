@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from emotion_llama.bulk import Done, run_bulk
 from emotion_llama.evaluation.blocks import BlockFiles, in_blocks, in_order
 from emotion_llama.evaluation.examiner import Asked, Examiner, Rows, failed_answers
-from emotion_llama.evaluation.modalities import PARTS, Part
 from emotion_llama.evaluation.noise import NoiseExaminer, failed_noise
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.samples import EvalSample, Reading
 from emotion_llama.evaluation.sensitivity import PHRASINGS, label_orders
+from emotion_llama.modalities import PARTS, Part
 from emotion_llama.predict import Predictor
 from emotion_llama.preset import find_preset
 from emotion_llama.prompt import PromptMode

@@ -190,7 +190,7 @@ class EmotionLlama(PreTrainedModel):
             class_token=class_token,
         )
         if attention_mask is not None:
-            kwargs.setdefault("position_ids", _positions(attention_mask))
+            kwargs.setdefault("position_ids", token_positions(attention_mask))
         output: CausalLMOutputWithPast = self.language_model(
             inputs_embeds=embeddings, attention_mask=attention_mask, labels=labels, **kwargs
         )
@@ -227,45 +227,6 @@ class EmotionLlama(PreTrainedModel):
         return generated
 
     @torch.no_grad()
-    def draw(
-        self,
-        count: int,
-        input_ids: torch.Tensor,
-        token_kinds: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> torch.Tensor:
-        """Continue one row several times, at random.
-
-        The row runs once; its key-value cache is shared by all continuations.
-
-        Args:
-            count: of continuations, n
-            input_ids: without padding, [1 x s]
-            token_kinds: see `embed`, [1 x s]
-            **kwargs: ``feature_mask`` and features as in `forward`, and arguments of
-                ``GenerationMixin.generate``
-
-        Returns:
-            ids of the new tokens only, [n x s]
-        """
-        features = {name: kwargs.pop(name, None) for name in (*TOKEN_KINDS, "feature_mask")}
-        seen = None if token_kinds is None else token_kinds[:, :-1]
-        cache = self.language_model(
-            inputs_embeds=self.embed(input_ids[:, :-1], seen, **features),
-            use_cache=True,
-            logits_to_keep=1,
-        ).cache
-        cache.batch_repeat_interleave(count)
-        generated: torch.Tensor = self.language_model.generate(
-            input_ids=input_ids.expand(count, -1),
-            attention_mask=torch.ones_like(input_ids).expand(count, -1),
-            cache=cache,
-            do_sample=True,
-            **kwargs,
-        )
-        return generated[:, input_ids.shape[1] :]
-
-    @torch.no_grad()
     def score_answers(
         self, answers: Sequence[Sequence[int]], attention_mask: torch.Tensor, **inputs: torch.Tensor
     ) -> torch.Tensor:
@@ -284,7 +245,7 @@ class EmotionLlama(PreTrainedModel):
         prefill = self.language_model(
             inputs_embeds=self.embed(**inputs),
             attention_mask=attention_mask,
-            position_ids=_positions(attention_mask),
+            position_ids=token_positions(attention_mask),
             use_cache=True,
             logits_to_keep=1,
         )
@@ -309,7 +270,7 @@ class EmotionLlama(PreTrainedModel):
         logits = self.language_model(
             input_ids=inputs,
             attention_mask=seen,
-            position_ids=_positions(seen)[:, -(length - 1) :],
+            position_ids=token_positions(seen)[:, -(length - 1) :],
             cache=cache,
         ).logits  # [ba x l-1 x v]
         targets = ids[:, 1:].repeat(batch, 1).unsqueeze(-1)  # [ba x l-1 x 1]
@@ -364,7 +325,7 @@ def _lora_config(config: EmotionLlamaConfig) -> LoraConfig:
     )
 
 
-def _positions(attention_mask: torch.Tensor) -> torch.Tensor:
+def token_positions(attention_mask: torch.Tensor) -> torch.Tensor:
     """Number the tokens of each row from 0, skipping padding on either side, [b x s]."""
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
 

@@ -6,6 +6,7 @@ sequence, which tokens carry loss. Does not know: media, encoders, the language 
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from emotion_llama.prompt import (
     VIDEO_MARK,
     Instruction,
     PromptMode,
+    Turn,
     render,
     render_instruction,
     split_at_marks,
@@ -91,6 +93,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
         features: Sequence[Features],
         answers: Sequence[str] | None = None,
         padding_side: Literal["left", "right"] | None = None,
+        beginnings: Sequence[Sequence[int]] | None = None,
     ) -> BatchFeature:
         """Build a batch.
 
@@ -99,6 +102,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
             features: encoder outputs, one per row; those of an instruction are not read
             answers: training targets, one per row; without them no labels are made
             padding_side: default is right with answers (training) and left without (generation)
+            beginnings: token ids behind each prompt that an answer goes on from, one per row
 
         Returns:
             ``input_ids``, ``attention_mask``, ``token_kinds`` [b x s] (0 text, else 1 + index in
@@ -109,12 +113,18 @@ class EmotionLlamaProcessor(ProcessorMixin):
         Raises:
             ValueError: lengths differ, a feature has a wrong shape, or a prompt is too long
         """
-        _require_same_length(samples=samples, features=features, answers=answers)
+        _require_same_length(
+            samples=samples, features=features, answers=answers, beginnings=beginnings
+        )
         given = [
             {} if isinstance(sample, Instruction) else self._available(row)
             for sample, row in zip(samples, features, strict=True)
         ]
         prompts = [self.encode_prompt(s, f) for s, f in zip(samples, given, strict=True)]
+        for (ids, kinds), more in zip(prompts, beginnings or [[]] * len(prompts), strict=True):
+            ids += more
+            kinds += [_TEXT] * len(more)
+            self._require_room(ids, "a shorter transcript, question or talk")
         targets = [self.encode_answer(a) for a in answers] if answers is not None else None
         rows = [
             _Row.join(prompt, targets[i] if targets is not None else None)
@@ -154,13 +164,43 @@ class EmotionLlamaProcessor(ProcessorMixin):
                 new_kinds = [_TEXT] * len(new_ids)
             ids += new_ids
             kinds += new_kinds
-        if len(ids) > self.config.max_context_tokens:
+        self._require_room(ids, "a shorter transcript or question")
+        return ids, kinds
+
+    def _require_room(self, ids: Sequence[int], shorter: str) -> None:
+        most = self.config.max_context_tokens
+        if len(ids) > most:
+            msg = f"the prompt has {len(ids)} tokens, expected at most {most}; give {shorter}"
+            raise ValueError(msg)
+
+    def encode_talk(self, turns: Sequence[Turn]) -> list[int]:
+        """Tokenise what follows the first question of a talk: its answer, and every later turn.
+
+        Turns follow each other as chat models of the Llama 2 family were trained on them: each has
+        its own beginning and end of sequence.
+
+        Args:
+            turns: the first question stands in the prompt; each but the last has its answer
+
+        Returns:
+            ids to go on from, `beginnings` of a call
+
+        Raises:
+            ValueError: no turn, a turn but the last without answer, or a last one with it
+        """
+        if not turns or turns[-1].answer is not None or any(t.answer is None for t in turns[:-1]):
             msg = (
-                f"the prompt has {len(ids)} tokens, expected at most "
-                f"{self.config.max_context_tokens}; give a shorter transcript or question"
+                f"found the answers {[turn.answer for turn in turns]}, expected one of each turn "
+                "but the last; give the questions in order"
             )
             raise ValueError(msg)
-        return ids, kinds
+        ids: list[int] = []
+        bos = self.tokenizer.bos_token_id
+        for earlier, later in pairwise(turns):
+            ids += self.encode_answer(str(earlier.answer))
+            ids += [] if bos is None else [bos]
+            ids += self.text_ids(render_instruction(Instruction(later.question)))
+        return ids
 
     def training_target(self, prompted: Prompted, answer: str) -> str:
         """Give an answer in the form in which this checkpoint learns it."""
@@ -168,7 +208,7 @@ class EmotionLlamaProcessor(ProcessorMixin):
 
     def encode_answer(self, answer: str) -> list[int]:
         """Tokenise an answer and its end-of-sequence token, cut to ``max_answer_tokens``."""
-        ids = self._text_ids(f"{answer}{self.tokenizer.eos_token}")
+        ids = self.text_ids(f"{answer}{self.tokenizer.eos_token}")
         if len(ids) > self.config.max_answer_tokens:
             logger.warning(
                 "an answer of %d tokens was cut to %d", len(ids), self.config.max_answer_tokens
@@ -191,18 +231,19 @@ class EmotionLlamaProcessor(ProcessorMixin):
             return render_instruction(sample)
         return render(sample, labels=self.config.labels, reason_tag=self.config.reason_tag)
 
-    def _text_ids(self, text: str) -> list[int]:
+    def text_ids(self, text: str) -> list[int]:
+        """Tokenise text by itself, without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _tokenize(self, piece: str, *, is_first: bool) -> list[int]:
         """Tokenise one text piece by itself; the first one carries beginning-of-sequence."""
         bos = self.tokenizer.bos_token_id
         if not is_first or bos is None:
-            return self._text_ids(piece)
+            return self.text_ids(piece)
         if self.prompt_mode == "trained":
-            return [bos, *self._text_ids(piece)]
+            return [bos, *self.text_ids(piece)]
         # The published evaluation writes the token into the text and has it added once more.
-        return [bos, *self._text_ids(f"{self.tokenizer.bos_token}{piece}")]
+        return [bos, *self.text_ids(f"{self.tokenizer.bos_token}{piece}")]
 
     def _placeholders(self, mark: str, features: dict[str, torch.Tensor]) -> list[int]:
         """Give the kinds of the feature tokens that stand at a mark."""

@@ -5,17 +5,22 @@ inference and validation during training ask here, so that they cannot decide di
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
+from emotion_llama.model.drawing import DrawRules, draw
 from emotion_llama.model.emotion_llama import EmotionLlama
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
 from emotion_llama.records import Features, Sample
 
 _BREADTH = 0.9
 """Temperature of continuations: they have to differ; at 1.2 the small preset writes nonsense."""
+
+Watch = Callable[[int, str], bool]
+"""Told the number of a row and its text so far; gives whether anybody still waits for it."""
 
 LABEL_TOKENS = 16
 """Longest written answer to the emotion task; a label and the end of sequence fit well."""
@@ -69,6 +74,8 @@ def write_answers(
     features: Sequence[Features],
     *,
     ruled_out: Sequence[Sequence[str]] = (),
+    beginnings: Sequence[Sequence[int]] | None = None,
+    watch: Watch | None = None,
     **settings: Any,
 ) -> list[str]:
     """Let the model write; greedy unless the settings say otherwise.
@@ -80,6 +87,8 @@ def write_answers(
         features: encoder outputs, one of each sample
         ruled_out: words that each answer may not hold; only those that are one token can be kept
             out
+        beginnings: token ids behind each prompt that it goes on from
+        watch: told what has been written so far; a row for which nobody waits is left as it is
         **settings: arguments of ``GenerationMixin.generate``
 
     Raises:
@@ -87,8 +96,10 @@ def write_answers(
     """
     if any(ruled_out):
         settings["logits_processor"] = [_RuledOut(processor, ruled_out)]
+    if watch is not None:
+        settings["stopping_criteria"] = [_Watched(processor, watch)]
     generated = model.generate(
-        **model_inputs(model, processor, samples, features),
+        **model_inputs(model, processor, samples, features, beginnings=beginnings),
         eos_token_id=processor.tokenizer.eos_token_id,
         pad_token_id=processor.placeholder_id,
         **settings,
@@ -96,79 +107,95 @@ def write_answers(
     return [processor.decode(row) for row in generated]
 
 
-def continue_answer(
+@dataclass(frozen=True)
+class Begun:
+    """An answer that has begun, and is to go on."""
+
+    sample: Prompted
+    features: Features
+    beginning: str
+    """of the answer"""
+    ruled_out: Sequence[str]
+    """words that it may not hold; only those that are one token can be kept out"""
+    generator: torch.Generator
+    """random numbers that are its alone"""
+
+
+def continue_answers(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,
-    sample: Prompted,
-    features: Features,
-    beginning: str,
+    begun: Sequence[Begun],
     *,
     is_over: Callable[[str], bool],
-    ruled_out: Sequence[str] = (),
     count: int,
     max_new_tokens: int,
-) -> list[tuple[str, bool]]:
-    """Let the model go on with an answer several times, drawn at random.
+) -> list[list[tuple[str, bool]]]:
+    """Let the model go on with each answer several times, drawn at random.
 
     Args:
         model: in evaluation mode
         processor: prompts and token layout
-        sample: the question
-        features: encoder outputs
-        beginning: of the answer
-        is_over: whether what was written behind the beginning is long enough
-        ruled_out: words that the answer may not hold
-        count: of continuations
-        max_new_tokens: of each
+        begun: the answers so far, b of them
+        is_over: whether what was written behind a beginning is long enough
+        count: of continuations of each
+        max_new_tokens: of each continuation
 
     Returns:
-        what was written behind the beginning, and whether the answer ended there
+        of each answer: what was written behind the beginning, and whether the answer ended there
     """
-    inputs = model_inputs(model, processor, [sample], [features])
-    del inputs["attention_mask"]  # one row has no padding
-    ids = processor.tokenizer(beginning, add_special_tokens=False)["input_ids"] if beginning else []
-    behind = torch.tensor([ids], dtype=torch.long, device=inputs["input_ids"].device)
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], behind], dim=1)
-    text_kinds = torch.zeros_like(behind)
-    inputs["token_kinds"] = torch.cat([inputs["token_kinds"], text_kinds], dim=1)
-    head = processor.tokenizer.decode(ids, skip_special_tokens=True)
+    ids = [processor.text_ids(one.beginning) for one in begun]
+    heads = [processor.tokenizer.decode(row, skip_special_tokens=True) for row in ids]
 
-    def written(row: Sequence[int]) -> str:
-        whole: str = processor.tokenizer.decode([*ids, *row], skip_special_tokens=True)
-        return whole[len(head) :]
+    def written(number: int, tokens: Sequence[int]) -> str:
+        whole: str = processor.tokenizer.decode([*ids[number], *tokens], skip_special_tokens=True)
+        return whole[len(heads[number]) :]
 
     eos = processor.tokenizer.eos_token_id
-    generated = model.draw(
-        count,
-        **inputs,
-        eos_token_id=eos,
-        pad_token_id=processor.placeholder_id,
+    rules = DrawRules(
+        count=count,
         temperature=_BREADTH,
         max_new_tokens=max_new_tokens,
-        logits_processor=[_RuledOut(processor, [ruled_out] * count)],
-        stopping_criteria=[_Over(inputs["input_ids"].shape[1], written, is_over)],
+        eos_token_id=eos,
+        pad_token_id=processor.placeholder_id,
     )
-    return [(written(row), eos in row) for row in generated.tolist()]
+    samples = [one.sample for one in begun]
+    features = [one.features for one in begun]
+    drawn = draw(
+        model,
+        [one.generator for one in begun],
+        rules,
+        **model_inputs(model, processor, samples, features, beginnings=ids),
+        ruled_out=[_single_tokens(processor, one.ruled_out) for one in begun],
+        is_over=lambda number, tokens: is_over(written(number, tokens)),
+    )
+    return [
+        [(written(number, tokens), eos in tokens) for tokens in rows]
+        for number, rows in enumerate(drawn.tolist())
+    ]
 
 
-class _Over(StoppingCriteria):
-    """Ends each row by its text.
+def _single_tokens(processor: EmotionLlamaProcessor, words: Sequence[str]) -> list[int]:
+    """Give the ids of those words that are one token."""
+    pieces = [processor.text_ids(word) for word in words]
+    return [ids[0] for ids in pieces if len(ids) == 1]
+
+
+class _Watched(StoppingCriteria):
+    """Shows each row as it grows, and ends those for which nobody waits.
 
     Args:
-        start: tokens before the new ones
-        written: gives the text of new tokens
-        is_over: whether a text is long enough
+        processor: gives the text of new tokens
+        watch: told of each row
     """
 
-    def __init__(
-        self, start: int, written: Callable[[Sequence[int]], str], is_over: Callable[[str], bool]
-    ) -> None:
-        self._start, self._written, self._is_over = start, written, is_over
+    def __init__(self, processor: EmotionLlamaProcessor, watch: Watch) -> None:
+        self._processor, self._watch = processor, watch
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> Any:
-        rows = input_ids[:, self._start :].tolist()
-        over = [self._is_over(self._written(row)) for row in rows]
-        return torch.tensor(over, device=input_ids.device)
+        # half a character at the end of a row becomes another one with the next token
+        texts = [self._processor.decode(row).rstrip("\ufffd") for row in input_ids]
+        alone = [not self._watch(row, text) for row, text in enumerate(texts)]
+        return torch.tensor(alone, device=input_ids.device)
 
 
 class _RuledOut(LogitsProcessor):
@@ -180,10 +207,7 @@ class _RuledOut(LogitsProcessor):
     """
 
     def __init__(self, processor: EmotionLlamaProcessor, words: Sequence[Sequence[str]]) -> None:
-        self._tokens: list[list[int]] = []
-        for row in words:
-            pieces = [processor.tokenizer(w, add_special_tokens=False)["input_ids"] for w in row]
-            self._tokens.append([ids[0] for ids in pieces if len(ids) == 1])
+        self._tokens = [_single_tokens(processor, row) for row in words]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
         for row, tokens in enumerate(self._tokens):
@@ -197,6 +221,8 @@ def model_inputs(
     samples: Sequence[Prompted],
     features: Sequence[Features],
     answers: Sequence[str] | None = None,
+    *,
+    beginnings: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Build a batch as `EmotionLlamaProcessor` does, on the device of the model.
 
@@ -204,5 +230,5 @@ def model_inputs(
         ValueError: a feature has a wrong shape, or a prompt is too long
     """
     device = model.get_input_embeddings().weight.device
-    batch = processor(samples, features, answers)
+    batch = processor(samples, features, answers, beginnings=beginnings)
     return {name: value.to(device) for name, value in batch.items()}

@@ -246,7 +246,7 @@ def test_parts_that_are_left_out_are_stated_and_change_nothing_else(
     answer_samples(reading, protocol, words, Workers(lambda: predictor), tmp_path / "run")
     film, _, text, again = rows(tmp_path / "run" / "answers.jsonl")
     assert film["modalities"] == ["text"]
-    assert film["missing"]["audio"] == "left out by the evaluation"  # type: ignore[index]
+    assert film["missing"]["audio"] == "left out on request"  # type: ignore[index]
     assert "gives neither a feature nor text" in str(again["error"])
     assert text["error"] is None
 

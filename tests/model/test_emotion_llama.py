@@ -129,16 +129,6 @@ def test_generation_of_a_batch_equals_one_by_one_and_needs_no_cache(
         assert together[row].tolist()[: len(alone)] == alone
 
 
-def test_continuations_of_one_row_equal_its_greedy_answer_where_only_that_is_drawn(
-    tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
-) -> None:
-    inputs = processor([Sample("reason", "Hello")], [whole])
-    greedy = tiny_model.generate(**inputs, max_new_tokens=6)
-    del inputs["attention_mask"]
-    drawn = tiny_model.draw(3, **inputs, max_new_tokens=6, top_k=1)
-    assert drawn.tolist() == greedy.tolist() * 3
-
-
 def likelihood(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,

@@ -8,10 +8,12 @@ import torch
 
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
 from emotion_llama.model.scoring import (
+    Begun,
     _RuledOut,
-    continue_answer,
+    continue_answers,
     evidence_of,
     label_probabilities,
+    write_answers,
 )
 from emotion_llama.prompt import Instruction
 from emotion_llama.records import Features, Sample
@@ -57,7 +59,10 @@ class FakeProcessor:
         lambda word, add_special_tokens: {"input_ids": [len(word)] * (1 + (len(word) > 5))}
     )
 
-    def __call__(self, *arguments: Any) -> dict[str, torch.Tensor]:
+    def text_ids(self, word: str) -> list[int]:
+        return [len(word)] * (1 + (len(word) > 5))
+
+    def __call__(self, *arguments: Any, **_: Any) -> dict[str, torch.Tensor]:
         return {}
 
     def encode_answer(self, answer: str) -> list[int]:
@@ -90,13 +95,33 @@ def test_an_answer_goes_on_until_it_is_over(
         asked.append(text)
         return len(text) > 8
 
-    torch.manual_seed(0)
-    settings: dict[str, Any] = {"count": 3, "max_new_tokens": 40}
-    sample = Sample("reason", "Hello")
-    found = continue_answer(
-        tiny_model, processor, sample, whole, "The face", is_over=is_over, **settings
+    begun = [
+        Begun(Sample("reason", text), whole, "The face", (), torch.Generator().manual_seed(seed))
+        for seed, text in enumerate(("Hello", None))
+    ]
+    found = continue_answers(
+        tiny_model, processor, begun, is_over=is_over, count=3, max_new_tokens=40
     )
-    assert len(found) == 3
-    assert all(len(text) > 8 or ended for text, ended in found)
-    assert all(any(text.startswith(begun) for begun in asked) for text, _ in found)
-    assert max(len(text) for text, _ in found) < 60, "they stop long before 40 tokens"
+    assert [len(rows) for rows in found] == [3, 3]
+    for text, ended in (one for rows in found for one in rows):
+        assert len(text) > 8 or ended
+        assert any(text.startswith(beginning) for beginning in asked)
+        assert len(text) < 60, "it stops long before 40 tokens"
+
+
+def test_who_is_not_waited_for_is_written_no_further(
+    tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
+) -> None:
+    shown: dict[int, list[str]] = {0: [], 1: []}
+
+    def watch(row: int, text: str) -> bool:
+        shown[row].append(text)
+        return row == 1 or len(shown[row]) < 3
+
+    samples = [Sample("reason", "Hello"), Sample("reason")]
+    settings: dict[str, Any] = {"max_new_tokens": 12, "min_new_tokens": 12}
+    texts = write_answers(tiny_model, processor, samples, [whole, whole], watch=watch, **settings)
+    whole_texts = write_answers(tiny_model, processor, samples, [whole, whole], **settings)
+    assert texts[1] == whole_texts[1] == shown[1][-1]
+    assert texts[0] != whole_texts[0]
+    assert whole_texts[0].startswith(texts[0])

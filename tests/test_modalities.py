@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from emotion_llama.evaluation.modalities import (
+from emotion_llama.modalities import (
     LEFT_OUT,
     PARTS,
     keep,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from emotion_llama.predict import EncodedClip
+from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.records import Clip, Features, Modality
 
 Part = Literal["audio", "vision", "text"]
@@ -20,7 +20,7 @@ OF_PART: Mapping[Part, tuple[Modality, ...]] = {
     "vision": ("global", "local", "temporal"),
     "text": ("text",),
 }
-LEFT_OUT = "left out by the evaluation"
+LEFT_OUT = "left out on request"
 
 _CLIP_FIELDS: Mapping[Part, tuple[str, ...]] = {
     "audio": ("waveform",),
