@@ -100,7 +100,8 @@ def measured_voice(clip: Clip) -> VoiceMeasures | None:
 
 def _face(clip: Clip) -> tuple[Clue, ...]:
     measures = measured_face(clip)
-    return () if measures is None else facial_clues(measures, clip.clip_id)[:MOST_OF_A_KIND]
+    # what was measured draws the wordings: a clip under another name says the same
+    return () if measures is None else facial_clues(measures, repr(measures))[:MOST_OF_A_KIND]
 
 
 def _voice(clip: Clip) -> tuple[Clue, ...]:
@@ -109,5 +110,5 @@ def _voice(clip: Clip) -> tuple[Clue, ...]:
 
 
 def _words(clip: Clip) -> tuple[Clue, ...]:
-    clues = word_clues(clip.transcript, None, clip.clip_id)
+    clues = word_clues(clip.transcript, None, str(clip.transcript))
     return tuple(clue for clue in clues if clue.feature in _SIGNED)[:MOST_OF_A_KIND]

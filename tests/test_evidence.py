@@ -55,3 +55,14 @@ def test_text_alone_states_its_words() -> None:
 def test_a_voice_of_another_rate_is_not_measured(smile: Clip) -> None:
     other = replace(smile, sample_rate_hz=8000, waveform=np.zeros(8000, np.float32))
     assert "audio" not in {one.modality for one in measured_evidence(other)}
+
+
+def test_a_clip_under_another_name_says_the_same(tmp_path: Path) -> None:
+    smile = Path(__file__).resolve().parents[1] / "examples" / "smile.mp4"
+    reader = ClipReader(measure=measured_evidence)
+    said = reader.read(smile, "What a great day").evidence
+    assert said
+    for name in ("a", "another one", "third"):
+        copy = tmp_path / f"{name}.mp4"
+        copy.write_bytes(smile.read_bytes())
+        assert reader.read(copy, "What a great day").evidence == said
