@@ -395,3 +395,66 @@ class TrainConfig(BaseModel):
                 )
                 raise ValueError(msg)
         return self
+
+
+class ServeConfig(BaseModel):
+    """What the page and the API accept, and how much at once (`emotion_llama.server`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    max_upload_mb: float = Field(default=200.0, gt=0, allow_inf_nan=False)
+    """Largest file in 10^6 bytes."""
+
+    max_json_kb: float = Field(default=256.0, gt=0, allow_inf_nan=False)
+    """Largest JSON body in 10^3 bytes, but for chat requests, which carry files in them."""
+
+    max_duration_s: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    """Longest clip, by its header and by what is in it."""
+
+    max_side_px: int = Field(default=4096, ge=16)
+    """Longest side of a picture."""
+
+    max_streams: int = Field(default=16, ge=1)
+    """Most tracks of a file."""
+
+    max_text_chars: int = Field(default=4000, ge=1)
+    """Longest transcript or question."""
+
+    read_limit_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Seconds that decoding and measuring one clip may take; its process is ended then."""
+
+    read_memory_mb: int = Field(default=2048, ge=64)
+    """Memory that decoding one clip may take, in 2^20 bytes."""
+
+    answer_limit_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    """Seconds that a request may take from its arrival to its answer, waiting included."""
+
+    body_limit_s: float = Field(default=120.0, gt=0, allow_inf_nan=False)
+    """Seconds that a client has to send its request."""
+
+    num_readers: int = Field(default=2, ge=1, le=64)
+    """Processes that read clips."""
+
+    max_waiting: int = Field(default=64, ge=1)
+    """Requests accepted and not yet answered; more are told to come back later."""
+
+    batch_size: int = Field(default=8, ge=1)
+    """Most clips answered together."""
+
+    requests_per_minute: int = Field(default=120, ge=1)
+    """Requests of one key, or of one address where no key is required, in a minute."""
+
+    segment_s: float = Field(default=20.0, ge=1, allow_inf_nan=False)
+    """The page answers for a longer clip in parts of at most so many seconds."""
+
+    keep_files_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    """Seconds that a file uploaded for chat is kept."""
+
+    max_files: int = Field(default=100, ge=1)
+    """Files uploaded for chat that are kept of one key."""
+
+    max_batch_clips: int = Field(default=1000, ge=1)
+    """Clips of one batch."""
+
+    keep_batches_s: float = Field(default=86_400.0, gt=0, allow_inf_nan=False)
+    """Seconds that the results of a batch are kept after its end."""
