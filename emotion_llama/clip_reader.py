@@ -21,6 +21,7 @@ from emotion_llama.face import (
     whole_frame_track,
 )
 from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
+from emotion_llama.media.audio import sound_start_s
 from emotion_llama.records import Clip, Evidence, Modality
 
 
@@ -58,32 +59,49 @@ class ClipReader:
             for finder in (self.face_detector, self.face_landmarker)
         }
 
-    def read(self, path: str | Path | None, text: str | None = None) -> Clip:
+    def read(
+        self,
+        path: str | Path | None,
+        text: str | None = None,
+        span: tuple[float, float] | None = None,
+    ) -> Clip:
         """Read a file (or text alone), find the main person's face and, if asked to, the words.
 
         Args:
             path: video, sound or picture; ``None`` for text alone
-            text: what is said in the clip
+            text: what is said in the clip, or in the span
+            span: start and end in seconds of the part of a film or sound to read; all times stay
+                those of the whole file
 
         Raises:
-            MediaError: the file gives nothing
+            MediaError: the file gives nothing, or not that span
             ValueError: neither file nor text
         """
         if path is None:
-            return self._measured(text_clip(text or ""))
-        return self.complete(self.decode(path, text))
+            return self._measured(text_clip(text or ""), None)
+        return self.complete(self.decode(path, text, span), span)
 
-    def decode(self, path: str | Path, text: str | None = None) -> Clip:
+    def decode(
+        self,
+        path: str | Path,
+        text: str | None = None,
+        span: tuple[float, float] | None = None,
+    ) -> Clip:
         """Do the first half of `read`: pictures and sound of a file.
 
         Raises:
-            MediaError: the file gives nothing
+            MediaError: the file gives nothing, or not that span
         """
-        return read_clip(Path(path), self.media, text)
+        return read_clip(Path(path), self.media, text, span)
 
-    def complete(self, clip: Clip) -> Clip:
-        """Do the second half of `read`: the face and, if asked to, the words and measures."""
-        return self.finish(self.find_face(clip))
+    def complete(self, clip: Clip, span: tuple[float, float] | None = None) -> Clip:
+        """Do the second half of `read`: the face and, if asked to, the words and measures.
+
+        Args:
+            clip: as from `decode`
+            span: as given to `decode`
+        """
+        return self.finish(self.find_face(clip), span)
 
     def find_face(self, clip: Clip) -> Clip:
         """Follow the face of the person asked for, and choose the key frame if it depends on it.
@@ -118,12 +136,19 @@ class ClipReader:
         absent: dict[Modality, str] = {"local": why, "temporal": why}
         return self._at_peak(replace(clip, missing={**clip.missing, **absent}))
 
-    def finish(self, clip: Clip) -> Clip:
+    def finish(self, clip: Clip, span: tuple[float, float] | None = None) -> Clip:
         """Do what is left of `complete` where the face is found: words and measures."""
-        return self._measured(self._with_words(clip))
+        return self._measured(self._with_words(clip), span)
 
-    def _measured(self, clip: Clip) -> Clip:
-        return clip if self.measure is None else replace(clip, evidence=self.measure(clip))
+    def _measured(self, clip: Clip, span: tuple[float, float] | None) -> Clip:
+        """Say what was measured; what was heard is timed from the first sample of a waveform."""
+        if self.measure is None:
+            return clip
+        evidence = self.measure(clip)
+        if span is not None and clip.path is not None and clip.waveform is not None:
+            begins_s = max(span[0], sound_start_s(clip.path))
+            evidence = tuple(_later(item, begins_s) for item in evidence)
+        return replace(clip, evidence=evidence)
 
     def _with_words(self, clip: Clip) -> Clip:
         """Let the recogniser read the words of a clip without transcript, and say so."""
@@ -156,3 +181,10 @@ class ClipReader:
             return replace(clip, warnings=(*clip.warnings, note))
         position = int(np.searchsorted(clip.frame_times_s, peak.time_s))
         return replace(clip, key_frame=clip.frames[position], key_frame_s=peak.time_s)
+
+
+def _later(item: Evidence, seconds: float) -> Evidence:
+    """Count the times of what was heard from the start of the file; those of a face are already."""
+    if item.modality != "audio" or item.start_s is None or item.end_s is None:
+        return item
+    return replace(item, start_s=item.start_s + seconds, end_s=item.end_s + seconds)

@@ -13,18 +13,32 @@ from pydantic import BaseModel, ValidationError
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def load_settings(kind: type[Settings], path: Path, overrides: Sequence[str] = ()) -> Settings:
+def load_settings(
+    kind: type[Settings], path: Path | None, overrides: Sequence[str] = ()
+) -> Settings:
     """Read settings.
 
     Args:
         kind: which settings
-        path: YAML file
+        path: YAML file; ``None``: there are the overrides only
         overrides: ``name=value``, the value in YAML; parts of a name are joined by dots, places of
             a list are numbers from 0: ``sources.0.path=clips.csv``
 
     Raises:
         ValueError: no YAML, no such place, an unknown name or a wrong value
     """
+    values = {} if path is None else _read(path)
+    for override in overrides:
+        _put(values, override)
+    try:
+        return kind(**values)
+    except (TypeError, ValidationError) as error:
+        msg = f"{path or 'settings'}: {_fault(kind, error)}"
+        raise ValueError(msg) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read names and values out of a file."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -36,13 +50,7 @@ def load_settings(kind: type[Settings], path: Path, overrides: Sequence[str] = (
     if not isinstance(values, dict):
         msg = f"{path}: found {type(values).__name__}, expected names and values"
         raise ValueError(msg)
-    for override in overrides:
-        _put(values, override)
-    try:
-        return kind(**values)
-    except (TypeError, ValidationError) as error:
-        msg = f"{path}: {_fault(kind, error)}"
-        raise ValueError(msg) from error
+    return values
 
 
 def _put(values: dict[str, Any], override: str) -> None:

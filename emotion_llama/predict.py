@@ -349,14 +349,19 @@ class Predictor:
         """
         return self.extractor.extract(self.read(path))
 
-    def read(self, path: str | Path | None, text: str | None = None) -> Clip:
-        """Read a file (or text alone) as `ClipReader` does.
+    def read(
+        self,
+        path: str | Path | None,
+        text: str | None = None,
+        span: tuple[float, float] | None = None,
+    ) -> Clip:
+        """Read a file, a part of it, or text alone, as `ClipReader` does.
 
         Raises:
             MediaError: the file gives nothing
             ValueError: neither file nor text
         """
-        return self.reader.read(path, text)
+        return self.reader.read(path, text, span)
 
     def _threads(self) -> AbstractContextManager[None]:
         """Let a small language model work in one thread."""

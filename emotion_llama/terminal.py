@@ -4,8 +4,9 @@ Knows: rich, colours, widths, wording. Does not know: flags, files, models, exit
 Everything that comes from a file is shown as plain text, never as markup or control codes.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,7 +27,15 @@ from rich.text import Text
 if TYPE_CHECKING:
     from emotion_llama.records import Evidence, Modality, Prediction
 
-__all__ = ["Waiting", "answer", "answer_line", "coverage_table", "printable"]
+__all__ = [
+    "Waiting",
+    "answer",
+    "answer_line",
+    "coverage_table",
+    "printable",
+    "timeline_table",
+    "whole_line",
+]
 
 COLOURS: Mapping[str, str] = {
     "happy": "#3fb950",
@@ -55,6 +64,9 @@ MODALITY_WORDS: "Mapping[Modality, str]" = {
 """What each encoder role looks or listens at, with the paper's name for it."""
 
 BAR_WIDTH = 32
+SHORT_BAR_WIDTH = 12
+"""Width of the bar in a row of a timeline."""
+
 EIGHTHS = " ▏▎▍▌▋▊▉"
 """Block characters that fill 0 to 7 eighths of a cell."""
 
@@ -81,6 +93,26 @@ class CoverageGroup(Protocol):
     @property
     def note(self) -> str:
         """Why."""
+
+
+class TimedAnswer(Protocol):
+    """A part of a clip and its answer, or why it has none."""
+
+    @property
+    def start_s(self) -> float:
+        """Where it starts."""
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends."""
+
+    @property
+    def prediction(self) -> "Prediction | None":
+        """Its answer."""
+
+    @property
+    def error(self) -> str | None:
+        """Why there is none."""
 
 
 def printable(text: str) -> str:
@@ -114,6 +146,87 @@ def answer_line(prediction: "Prediction") -> Text:
     if prediction.missing:
         line.append(f"  without {', '.join(prediction.missing)}", style="dim")
     return line
+
+
+def timeline_table(clip: str, parts: Iterable[TimedAnswer], *, ascii_only: bool = False) -> Table:
+    """Lay out the parts of a clip: when, label, how sure, and the first sentence of the reason.
+
+    Below stands what was missing or is to be known, with the number of parts of which it is so.
+
+    Args:
+        clip: name of the clip
+        parts: its parts in order
+        ascii_only: draw bars without block characters
+    """
+    table = Table(
+        title=Text(printable(clip), style="bold", overflow="fold"),
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        header_style="bold",
+        pad_edge=False,
+    )
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("label", no_wrap=True)
+    table.add_column("", width=SHORT_BAR_WIDTH, no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("reason")
+    remarks: Counter[str] = Counter()
+    for part in parts:
+        when = f"{part.start_s:.1f} - {part.end_s:.1f}"
+        table.add_row(when, *_part_cells(part, ascii_only))
+        if part.prediction is not None:
+            remarks.update(_remarks(part.prediction))
+    lines = [f"{count} x {printable(words)}" for words, count in remarks.most_common()]
+    table.caption = Text("\n".join(lines), style="dim")
+    return table
+
+
+def _remarks(prediction: "Prediction") -> Iterator[str]:
+    """Say what was missing and what is to be known of an answer."""
+    for modality, why in prediction.missing.items():
+        yield f"missing {MODALITY_WORDS[modality]}: {why}"
+    for warning in prediction.warnings:
+        yield f"warning: {warning}"
+
+
+def _part_cells(part: TimedAnswer, ascii_only: bool) -> tuple[Text, Text, Text, Text]:
+    """Give the cells after the time: label, bar, share, and reason or error."""
+    prediction = part.prediction
+    if prediction is None:
+        why = printable(" ".join((part.error or "").split()))
+        return Text("no answer", style="red"), Text(), Text(), Text(why, style="red")
+    style = colour(prediction.label)
+    label = Text(printable(prediction.label or "no label"), style=style)
+    if prediction.unsure:
+        label.append(" ?", style="yellow")
+    share = prediction.probabilities.get(prediction.label or "", 0.0)
+    return (
+        label,
+        Text(bar(share, SHORT_BAR_WIDTH, ascii_only=ascii_only), style=style),
+        Text(label_share(prediction)),
+        Text(printable(first_sentence(prediction.reason or ""))),
+    )
+
+
+def first_sentence(text: str) -> str:
+    """Give the first sentence of a text, in one line."""
+    return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def whole_line(label: str | None, probabilities: Mapping[str, float], answered: str) -> Text:
+    """Say the answer for the whole clip in one line.
+
+    Args:
+        label: its label
+        probabilities: mean of those of its parts
+        answered: how many parts have an answer, in words
+    """
+    line = Text("whole clip: ")
+    if label is None:
+        return line.append(f"no answer ({answered})", style="red")
+    line.append(printable(label), style=f"bold {colour(label)}")
+    return line.append(f" {probabilities[label]:.0%}, the mean of {answered} by length")
 
 
 def headline(prediction: "Prediction") -> Text:
@@ -157,9 +270,9 @@ def bars(probabilities: Mapping[str, float], *, ascii_only: bool = False) -> Tab
     return grid
 
 
-def bar(share: float, *, ascii_only: bool = False) -> str:
-    """Draw a share between 0 and 1 as a bar, `BAR_WIDTH` cells at 1."""
-    eighths = round(min(max(share, 0.0), 1.0) * BAR_WIDTH * 8)
+def bar(share: float, width: int = BAR_WIDTH, *, ascii_only: bool = False) -> str:
+    """Draw a share between 0 and 1 as a bar, ``width`` cells at 1."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     if ascii_only:
         return "#" * round(eighths / 8)
     full, rest = divmod(eighths, 8)

@@ -19,6 +19,7 @@ from emotion_llama.labels import LabelSet
 from emotion_llama.model.checkpoint import CheckpointError, CoverageReport, VisionSizes
 from emotion_llama.predict import ClipFailure
 from emotion_llama.records import Evidence, Prediction
+from emotion_llama.timeline import Segment
 
 BROKEN = "broken"
 NOTICE = "The weights of stub may be used by tests only."
@@ -190,6 +191,136 @@ def test_the_key_frame_policy_reaches_the_predictor(stub: StubPredictor, tmp_pat
     wrong = run("predict", clip, "--key-frame", "strongest")
     assert wrong.exit_code == 2
     assert "no key-frame policy" in " ".join(wrong.stderr.split())
+
+
+def make_segments(clip: Path) -> list[Segment]:
+    """Give two answered parts and one that is not."""
+    sad = make_prediction(
+        str(clip),
+        label="sad",
+        probabilities={"neutral": 0.1, "happy": 0.2, "sad": 0.7},
+        reason="The voice is low. It is quiet.",
+        unsure=True,
+    )
+    return [
+        Segment(0.0, 10.0, make_prediction(str(clip)), None),
+        Segment(10.0, 20.0, None, "found nothing usable: silence"),
+        Segment(20.0, 50.0, sad, None),
+    ]
+
+
+@pytest.fixture
+def divided(stub: StubPredictor, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Answer every clip in three parts, one with ``broken`` in none, and note what was asked."""
+    asked: list[dict[str, object]] = []
+
+    def stub_timeline(
+        predictor: StubPredictor, path: Path, **settings: object
+    ) -> Iterator[Segment]:
+        asked.append({"path": path.name, **settings})
+        if stub.stop_after is not None and len(asked) > stub.stop_after:
+            yield make_segments(path)[0]
+            raise KeyboardInterrupt
+        if BROKEN in path.name:
+            yield Segment(0.0, 10.0, None, "found noise")
+        else:
+            yield from make_segments(path)
+
+    monkeypatch.setattr("emotion_llama.timeline.timeline", stub_timeline)
+    monkeypatch.setattr("emotion_llama.timeline.film_parts", lambda path, segment_s: [1, 2, 3])
+    return asked
+
+
+def test_segments_are_a_table_and_an_answer_for_the_whole(
+    divided: list[dict[str, object]], tmp_path: Path
+) -> None:
+    result = run("predict", make_clip(tmp_path), "--segment-s", "10")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows[0] == [str(tmp_path / "smile.mp4")]
+    assert ["0.0", "-", "10.0", "happy"] in [row[:4] for row in rows]
+    assert ["10.0", "-", "20.0", "no", "answer"] in [row[:5] for row in rows]
+    assert "found nothing usable: silence" in result.stdout
+    assert ["20.0", "-", "50.0", "sad", "?"] in [row[:5] for row in rows]
+    assert "The voice is low." in result.stdout
+    assert "It is quiet" not in result.stdout, "the first sentence is enough"
+    assert "2 x missing movement (temporal): one frame only" in result.stdout
+    # (10 x 0.05 + 30 x 0.7) / 40
+    assert "whole clip: sad 54%, the mean of 2 of 3 segments by length" in result.stdout
+    assert divided[0]["segment_s"] == 10
+    assert "note:" not in result.stderr
+
+
+def test_segments_as_json_have_times_and_the_names_of_an_answer(
+    divided: list[dict[str, object]], folder: Path, tmp_path: Path
+) -> None:
+    result = run("predict", folder, "--segment-s", "10", "--json", "--no-reason")
+    assert result.exit_code == 1, "one clip has no answer in any part"
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(Path(row["clip"]).name, row["start_s"]) for row in rows] == [
+        *[("b.MP4", start) for start in (0, 10, 20)],
+        *[("a.wav", start) for start in (0, 10, 20)],
+        ("broken.mkv", 0),
+    ]
+    answer = json.loads(json.dumps(make_prediction(rows[0]["clip"]).to_dict()))
+    assert rows[0] == {"start_s": 0.0, "end_s": 10.0, "error": None, **answer}
+    assert rows[1] == {
+        "clip": rows[0]["clip"],
+        "start_s": 10.0,
+        "end_s": 20.0,
+        "error": "found nothing usable: silence",
+    }
+    assert "none of 1 segments has an answer: found noise" in result.stderr
+    assert [ask["with_reason"] for ask in divided] == [False] * 3
+
+
+def test_subtitles_go_to_the_segments_with_their_times(
+    divided: list[dict[str, object]], tmp_path: Path
+) -> None:
+    words = tmp_path / "smile.srt"
+    words.write_text("00:00:01,000 --> 00:00:02,000\nyes\n", encoding="utf-8")
+    result = run("predict", make_clip(tmp_path), "--segment-s", "10", "--text", words)
+    assert result.exit_code == 0, result.output
+    assert divided[0]["text"] == words
+
+
+def test_what_does_not_go_with_segments_is_refused(
+    divided: list[dict[str, object]], tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path)
+    for flags in (("--csv",), ("--output", tmp_path / "a.csv")):
+        wrong = run("predict", clip, "--segment-s", "10", *flags)
+        assert wrong.exit_code == 2
+        assert "segments are written as text or JSON" in " ".join(wrong.stderr.split())
+    assert run("predict", "--text", "yes", "--segment-s", "10").exit_code == 2
+    assert run("predict", clip, "--segment-s", "0").exit_code == 2
+    assert divided == []
+
+
+def test_stopped_segments_keep_what_is_answered(
+    stub: StubPredictor, divided: list[dict[str, object]], tmp_path: Path
+) -> None:
+    stub.stop_after = 1
+    clips = (make_clip(tmp_path), make_clip(tmp_path, "frown.mp4"))
+    result = run("predict", *clips, "--segment-s", "10")
+    assert result.exit_code == 130
+    assert "stopped: 1 of 2 clips are done" in result.stderr
+    assert "the mean of 1 of 1 segments" in result.stdout
+
+
+def test_long_films_get_one_hint_at_segments(
+    stub: StubPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {"smile.mp4": 359.6, "frown.mp4": 60.0, "still.jpg": None, "long.mp4": 61.0}
+    monkeypatch.setattr("emotion_llama.media.file_duration_s", lambda path: lengths[path.name])
+    clips = [make_clip(tmp_path, name) for name in lengths]
+    one = run("predict", *clips[:3])
+    hint = "is 360 s long and was read as one; --segment-s 20 answers per segment"
+    assert f"note: {clips[0]} {hint}" in " ".join(one.stderr.split())
+    both = run("predict", *clips, "--json")
+    assert both.stderr.count("note:") == 1
+    assert "note: 2 clips are longer than 60 s and were read as one" in both.stderr
+    assert "note:" not in run("predict", *clips[1:3]).stderr
 
 
 def test_json_is_one_object_a_line_and_nothing_else(stub: StubPredictor, folder: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_llama.config import TrainConfig
+from emotion_llama.config import ServeConfig, TrainConfig
 from emotion_llama.config_file import load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +100,9 @@ def test_the_published_recipes_have_the_published_numbers() -> None:
         "stage2_merr_fine": ("reason",),
         "stage2_recognition": ("emotion",),
     }
+
+
+def test_settings_without_a_file_are_the_overrides() -> None:
+    assert load_settings(ServeConfig, None, ["batch_size=3"]).batch_size == 3
+    with pytest.raises(ValueError, match=r"settings: batch_sise: .* known are .*batch_size"):
+        load_settings(ServeConfig, None, ["batch_sise=3"])

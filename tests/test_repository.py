@@ -59,6 +59,7 @@ LAYERS: dict[str, set[str]] = {
         "reason_choice",
         "reason_writing",
     },
+    "timeline": GROUND | {"media", "predict"},
     "train": GROUND
     | INPUT
     | MEASURES
@@ -90,7 +91,9 @@ LAYERS: dict[str, set[str]] = {
         "bulk",
         "bulk_ray",
     },
-    "server": GROUND | {"predict", "merr"},
+    "server": GROUND
+    | INPUT
+    | {"predict", "clip_reader", "encoded_clip", "evidence", "modalities", "timeline"},
     "terminal": GROUND,
     "doctor": GROUND,
     "face_report": GROUND | {"media", "face", "clip_faces", "terminal"},
@@ -105,6 +108,7 @@ LAYERS: dict[str, set[str]] = {
         "clip_reader",
         "clip_faces",
         "modalities",
+        "timeline",
         "pseudo_label",
         "server",
         "bulk_ray",

@@ -1,4 +1,4 @@
-"""emotion-llama predict: clips in, answers out, as text, JSON lines or a table.
+"""emotion-llama predict: clips in, answers out, as text, JSON lines or a table; or by segments.
 
 Knows: flags, forms of output, which clip goes with which words. Does not know: media, models, or
 how an answer looks (terminal.py). What needs torch is imported inside the functions.
@@ -8,6 +8,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -34,6 +35,7 @@ from emotion_llama.labels import LabelSet, label_set
 if TYPE_CHECKING:
     from emotion_llama.predict import ClipFailure, Predictor
     from emotion_llama.records import Prediction
+    from emotion_llama.timeline import Segment
 
 EXIT_CODES = (
     "Exit code: 0 every clip has an answer, 1 some have none (named on stderr), "
@@ -42,6 +44,9 @@ EXIT_CODES = (
 
 FULL_ANSWERS = 5
 """Up to this many clips get a full answer each in the terminal; more get one line each."""
+
+LONG_S = 60.0
+"""A film longer than this is worth a word on segments: one answer hides what changes in it."""
 
 TRANSCRIPT_SUFFIXES = frozenset({".txt", ".srt", ".vtt", ".csv", ".tsv"})
 """A text with one of these at its end is the name of a file."""
@@ -120,6 +125,17 @@ def predict(
     reason: Annotated[
         bool, typer.Option(help="Write the reason, which takes most of the time.")
     ] = True,
+    segment_s: Annotated[
+        float | None,
+        typer.Option(
+            "--segment-s",
+            metavar="SECONDS",
+            min=1.0,
+            help="Answer each clip in equal parts of at most this length; --text is then a "
+            "subtitle file.",
+            show_default=False,
+        ),
+    ] = None,
     speech_model: Annotated[
         str | None,
         typer.Option(
@@ -158,9 +174,12 @@ def predict(
     check_output(output, overwrite, "--output")
     offered = None if labels is None else offered_labels(labels)
     source = transcript_source(text)
-    if not clips and source is None:
-        msg = "name a clip or a folder, or give --text"
+    if not clips and (source is None or segment_s is not None):
+        msg = "name a clip or a folder" + (", or give --text" if segment_s is None else "")
         raise typer.BadParameter(msg, param_hint="CLIP")
+    if segment_s is not None and form is Form.CSV:
+        msg = "segments are written as text or JSON; use --json instead of CSV"
+        raise typer.BadParameter(msg, param_hint="--segment-s")
     with one_line_errors(debug):
         paths, failures = find_clips(clips or [])
         total = len(paths) + len(failures)
@@ -176,9 +195,26 @@ def predict(
                     where = device or "cpu"
                     recognizer = WhisperRecognizer(speech_model, device=where)
                     predictor.reader.speech_recognizer = recognizer
-            results = answers(predictor, jobs, offered, reason, debug)
             with open_output(output) as stream:
-                write_answers(results, len(jobs), answer_writer(form, stream, len(jobs)), failures)
+                if segment_s is None:
+                    results = answers(predictor, jobs, offered, reason, debug)
+                    write = answer_writer(form, stream, len(jobs))
+                    write_answers(results, len(jobs), write, failures)
+                else:
+                    from emotion_llama.timeline import timeline
+
+                    ask = partial(
+                        timeline,
+                        predictor,
+                        text=source,
+                        labels=offered,
+                        segment_s=segment_s,
+                        with_reason=reason,
+                    )
+                    films = [path for path, _ in jobs if path is not None]
+                    write_timelines(ask, segment_s, films, form, stream, failures)
+            if segment_s is None:
+                hint_at_segments([path for path, _ in jobs if path and str(path) not in failures])
         report_failures(failures, total)
         if failures:
             raise typer.Exit(FAILED)
@@ -365,6 +401,91 @@ def write_answers(
         raise typer.Exit(INTERRUPTED) from None
 
 
+def write_timelines(
+    ask: "Callable[[Path], Iterator[Segment]]",
+    segment_s: float,
+    paths: Sequence[Path],
+    form: Form,
+    stream: TextIO,
+    failures: dict[str, str],
+) -> None:
+    """Write the segments of clips, and collect clips without any answer.
+
+    JSON is written segment by segment, the table of a clip at its end.
+
+    Raises:
+        typer.Exit: stopped with Ctrl-C; stderr says how many clips are done
+    """
+    from emotion_llama.timeline import film_parts
+
+    for done, path in enumerate(paths):
+        parts: list[Segment] = []
+        name = terminal.printable(path.name)
+        try:
+            with terminal.Waiting(error_console(), f"looking and listening: {name}") as waiting:
+                waiting.expect(len(film_parts(path, segment_s)))
+                for part in ask(path):
+                    waiting.pause()
+                    parts.append(part)
+                    if form is Form.JSON:
+                        write_segment(stream, path, part)
+                    waiting.advance()
+        except KeyboardInterrupt:
+            say(f"stopped: {done} of {len(paths)} clips are done", style="yellow")
+            report_failures(failures, len(paths))
+            raise typer.Exit(INTERRUPTED) from None
+        except (ValueError, OSError) as error:
+            failures[str(path)] = describe(error)
+        finally:
+            if form is Form.TEXT and parts:
+                show_timeline(stream, path, parts)
+        if parts and all(part.prediction is None for part in parts):
+            failures[str(path)] = f"none of {len(parts)} segments has an answer: {parts[0].error}"
+
+
+def write_segment(stream: TextIO, path: Path, part: "Segment") -> None:
+    """Write one segment as a JSON object in a line: its times, then the names of an answer."""
+    answer = {} if part.prediction is None else part.prediction.to_dict()
+    times = {"start_s": part.start_s, "end_s": part.end_s, "error": part.error}
+    write_json(stream, {"clip": str(path), **times, **answer})
+    stream.flush()
+
+
+def show_timeline(stream: TextIO, path: Path, parts: "Sequence[Segment]") -> None:
+    """Write the segments of a clip for a person, and the answer for the whole."""
+    from emotion_llama.timeline import summary
+
+    console = text_console(stream)
+    ascii_only = console.options.ascii_only
+    console.print(terminal.timeline_table(str(path), parts, ascii_only=ascii_only))
+    whole = summary(parts)
+    answered = f"{whole.num_answered} of {whole.num_segments} segments"
+    console.print(terminal.whole_line(whole.label, whole.probabilities, answered))
+    console.print()
+    stream.flush()
+
+
+def hint_at_segments(paths: Sequence[Path]) -> None:
+    """Say which clips are long for one answer, in one line."""
+    from emotion_llama.media import file_duration_s
+
+    long: list[tuple[Path, float]] = []
+    for path in paths:
+        try:
+            duration_s = file_duration_s(path) or 0.0
+        except (ValueError, OSError):
+            continue  # it has an answer all the same
+        if duration_s > LONG_S:
+            long.append((path, duration_s))
+    if not long:
+        return
+    path, duration_s = long[0]
+    what = f"{terminal.printable(str(path))} is {duration_s:.0f} s long and was"
+    if len(long) > 1:
+        what = f"{len(long)} clips are longer than {LONG_S:.0f} s and were"
+    say(f"note: {what} read as one; --segment-s 20 answers per segment", style="dim")
+
+
 def answer_writer(form: Form, stream: TextIO, total: int) -> "Callable[[Prediction], None]":
     """Give the function that writes one answer and leaves nothing in a buffer."""
     if form is Form.TEXT:
@@ -402,13 +523,18 @@ def text_writer(stream: TextIO, total: int) -> "Callable[[Prediction], None]":
 
 def json_writer(stream: TextIO) -> "Callable[[Prediction], None]":
     """Write one JSON object a line."""
-    # Python's escapes for what an encoding lacks are no JSON; json's own escapes are.
-    escape = not (stream.encoding or "utf-8").lower().startswith("utf")
 
     def show(prediction: "Prediction") -> None:
-        stream.write(json.dumps(prediction.to_dict(), ensure_ascii=escape, allow_nan=False) + "\n")
+        write_json(stream, prediction.to_dict())
 
     return show
+
+
+def write_json(stream: TextIO, row: Mapping[str, object]) -> None:
+    """Write one JSON object in a line."""
+    # Python's escapes for what an encoding lacks are no JSON; json's own escapes are.
+    escape = not (stream.encoding or "utf-8").lower().startswith("utf")
+    stream.write(json.dumps(row, ensure_ascii=escape, allow_nan=False) + "\n")
 
 
 def csv_writer(stream: TextIO) -> "Callable[[Prediction], None]":

@@ -10,6 +10,8 @@ from typing import Literal
 from emotion_llama.config import MediaConfig
 from emotion_llama.media.audio import SoundReading, read_waveform
 from emotion_llama.media.error import MediaError
+from emotion_llama.media.segments import file_duration_s
+from emotion_llama.media.span import checked_span
 from emotion_llama.media.still import read_still
 from emotion_llama.media.video import PictureReading, read_frames
 from emotion_llama.records import Clip, Modality
@@ -20,26 +22,43 @@ DEFAULT = MediaConfig()
 """Settings of a reading that states none."""
 
 
-def read_clip(path: Path | str, spec: MediaConfig = DEFAULT, text: str | None = None) -> Clip:
+def read_clip(
+    path: Path | str,
+    spec: MediaConfig = DEFAULT,
+    text: str | None = None,
+    span: tuple[float, float] | None = None,
+) -> Clip:
     """Read one video, sound or picture file; what it does not hold is named in ``missing``.
 
     Args:
         path: the file; its name without the ending becomes the clip id
         spec: sampling and key-frame settings
         text: what is said in the clip, where that is known
+        span: start and end in seconds of the part to read, as if it were a file of its own; frames
+            keep their times of the whole file, and the waveform begins at the start of the part,
+            or where the sound begins (`emotion_llama.media.audio.sound_start_s`)
 
     Raises:
-        MediaError: the file cannot be opened, or holds nothing usable and no text was given
+        MediaError: the file cannot be opened, or holds nothing usable and no text was given; or
+            the span is no part of the file
     """
     path = Path(path)
+    part, cut = (None, ()) if span is None else checked_span(path, span, file_duration_s(path))
     still = read_still(path, spec)
     kind: Kind = "image"
     if still is None:
-        picture = read_frames(path, spec)
-        sound = read_waveform(path, spec)
+        picture = read_frames(path, spec, part)
+        sound = read_waveform(path, spec, part)
         kind = _kind(picture, sound)
     else:
         picture = still
+        if part is not None:
+            raise MediaError(
+                path,
+                found=f"a still picture, and the span {part}",
+                expected="a film or sound",
+                next_step="read the picture without a span",
+            )
         sound = SoundReading(None, "a still picture has no sound", 0.0)
     transcript, without_text = _transcript(text)
     if picture.frames is None and sound.waveform is None and transcript is None:
@@ -54,7 +73,7 @@ def read_clip(path: Path | str, spec: MediaConfig = DEFAULT, text: str | None = 
         clip_id=path.stem,
         kind=kind,
         path=path,
-        duration_s=max(durations, default=None),
+        duration_s=max(durations, default=None) if part is None else part.length_s,
         waveform=sound.waveform,
         sample_rate_hz=spec.sample_rate_hz,
         frames=picture.frames,
@@ -63,7 +82,7 @@ def read_clip(path: Path | str, spec: MediaConfig = DEFAULT, text: str | None = 
         key_frame_s=picture.key_frame_s,
         transcript=transcript,
         missing=_without_picture(picture, kind) | _without_sound(sound) | without_text,
-        warnings=picture.warnings + sound.warnings,
+        warnings=cut + picture.warnings + sound.warnings,
     )
 
 

@@ -5,6 +5,7 @@ A file is handed to the demuxer as an open stream and the demuxer may open nothi
 playlist cannot reach other files or the network, and a name such as ``http:x`` is only a name.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import av
 
 from emotion_llama.media.error import MediaError
+from emotion_llama.media.span import Span
 
 TEXT_DEMUXERS = frozenset(
     {"tty", "concat", "hls", "dash", "srt", "webvtt", "ass", "lrc", "subviewer"}
@@ -28,6 +30,10 @@ PARTIAL_SHARE = 0.05
 
 PARTIAL_S = 0.5
 """Seconds that may be absent: rounding, edit lists and encoder padding stay below this."""
+
+SEEK_BACK_S = (0.0, 1.0, 4.0, 16.0, 64.0)
+"""How far before the wanted time a file is entered, until a codec key frame is found at or before
+it: some containers are entered between key frames, which lie up to ten seconds apart as a rule."""
 
 
 def require_file(path: Path) -> None:
@@ -115,12 +121,59 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def start_of(container: Any) -> float:
+    """Give the time at which a file starts by its own clock, in seconds."""
+    start = container.start_time
+    return 0.0 if start is None else start / av.time_base
+
+
+@contextmanager
+def open_before(path: Path, position: int, time_s: float) -> Iterator[Any]:
+    """Open a file at a codec key frame at or before a time, or at its start where it cannot seek.
+
+    Args:
+        path: the file
+        position: number of the track whose key frames count
+        time_s: presentation time in seconds
+
+    Yields:
+        a PyAV input container, of which that track can be decoded at once
+
+    Raises:
+        MediaError: the file cannot be opened as media
+    """
+    for target_s in (time_s - back_s for back_s in SEEK_BACK_S):
+        if target_s <= 0:
+            break
+        with open_container(path) as container:
+            if _enters(container, container.streams[position], target_s, time_s):
+                yield container
+                return
+    with open_container(path) as container:
+        yield container
+
+
+def _enters(container: Any, track: Any, target_s: float, time_s: float) -> bool:
+    """Seek, and tell whether a key frame at or before ``time_s`` is the first to come."""
+    ticks = math.floor((target_s + start_of(container)) / track.time_base)
+    try:
+        container.seek(ticks, stream=track)
+        keys = (packet for packet in container.demux(track) if packet.is_keyframe and packet.size)
+        first = next(keys, None)
+        container.seek(ticks, stream=track)
+    except av.FFmpegError:
+        return False
+    if first is None or first.pts is None:
+        return False
+    return float(first.pts * first.time_base) - start_of(container) <= time_s
+
+
 def packets_of(container: Any, track: Any, faults: list[str]) -> Iterator[Any]:
     """Read a track's packets up to the end, to damage, or to `MAX_FAULTS` faults.
 
     Args:
         container: PyAV input container
-        track: one of its streams
+        track: one of its streams, or several
         faults: what failed so far; damage to the container is added to it
 
     Yields:
@@ -169,24 +222,28 @@ def _disposition(name: str) -> Any:
     return getattr(av.stream.Disposition, name)
 
 
-def shortfall(track: Any, read_s: float, kind: str) -> tuple[str, ...]:
+def shortfall(track: Any, read_s: float, kind: str, span: Span | None = None) -> tuple[str, ...]:
     """Warn when a track ends well before the length that the file states for it.
 
     Args:
         track: PyAV stream
         read_s: seconds that were there
         kind: how the warning calls the track
+        span: part of the file that was read; ``None``: all of it
     """
-    stated_s = _stated_s(track)
+    stated_s = stated_length_s(track)
+    if stated_s is not None and span is not None:
+        stated_s = min(stated_s, span.end_s) - span.start_s
     if stated_s is None or stated_s - read_s <= max(PARTIAL_S, PARTIAL_SHARE * stated_s):
         return ()
+    where = "" if span is None else f" for {span}"
     return (
-        f"the {kind} is cut short: the file states {stated_s:.2f} s and {read_s:.2f} s are there; "
-        "used what is there",
+        f"the {kind} is cut short: the file states {stated_s:.2f} s{where} and {read_s:.2f} s are "
+        "there; used what is there",
     )
 
 
-def _stated_s(track: Any) -> float | None:
+def stated_length_s(track: Any) -> float | None:
     """Length of a track in seconds by its header, or by Matroska's tag ``h:mm:ss.fraction``."""
     if track.duration is not None and track.time_base is not None:
         return float(track.duration * track.time_base)

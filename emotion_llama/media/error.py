@@ -1,4 +1,4 @@
-"""The one error that reading a file can end with.
+"""The errors that reading a file can end with.
 
 Knows: how such a message is put together. Does not know: containers, codecs, clips.
 """
@@ -13,3 +13,9 @@ class MediaError(ValueError):
         super().__init__(f"{path}: found {found}; expected {expected}; {next_step}")
         self.path = path
         self.found = found
+        self.expected = expected
+        self.next_step = next_step
+
+
+class MediaLimitError(MediaError):
+    """A file is longer, larger or more than was allowed; the file itself may be sound."""

@@ -32,7 +32,7 @@ def read_still(path: Path, spec: MediaConfig) -> PictureReading | None:
         MediaError: a picture that is damaged, too large or of a format that is not supported
     """
     require_file(path)
-    formats = [name for name in FORMATS if name in _available()]
+    formats = [name for name in FORMATS if name in available_formats()]
     try:
         with (
             warnings.catch_warnings(record=True, action="always") as noted,
@@ -44,7 +44,7 @@ def read_still(path: Path, spec: MediaConfig) -> PictureReading | None:
             is_animated = num_frames > 1 and image.format == "WEBP"
             picture = _shrunk(_upright_rgb(image), spec.max_frame_px)  # [h x w x 3]
     except UnidentifiedImageError:
-        _refuse_heif(path)
+        refuse_heif(path)
         return None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise MediaError(
@@ -64,12 +64,18 @@ def read_still(path: Path, spec: MediaConfig) -> PictureReading | None:
     )
 
 
-def _available() -> set[str]:
+def available_formats() -> set[str]:
+    """Name the formats that Pillow can open here."""
     Image.init()
     return set(Image.OPEN)
 
 
-def _refuse_heif(path: Path) -> None:
+def refuse_heif(path: Path) -> None:
+    """Refuse a HEIF picture, whose tiles a film reader takes for films.
+
+    Raises:
+        MediaError: it is one
+    """
     with path.open("rb") as stream:
         head = stream.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS:

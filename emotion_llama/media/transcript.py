@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,9 +20,21 @@ from emotion_llama.media.error import MediaError
 
 TABLE_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
-_TIMING = re.compile(r"^\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}\s*-->\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d")
+TIMED_ENDINGS = frozenset({".srt", ".vtt"})
+"""Files of words with times."""
+
+_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
+_TIMING = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _VTT_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
+
+
+class Cue(NamedTuple):
+    """One subtitle: when it is shown, in seconds of the film, and its words in one line."""
+
+    start_s: float
+    end_s: float
+    words: str
 
 
 class TranscriptRow(BaseModel):
@@ -49,8 +62,8 @@ def read_transcript(source: str | Path, clip_id: str | None = None) -> str:
     ending = source.suffix.lower()
     if ending == ".txt":
         return _one_line(_text_of(source))
-    if ending in {".srt", ".vtt"}:
-        return _subtitles(source)
+    if ending in TIMED_ENDINGS:
+        return _plain("\n".join(lines for _, lines in _cues(source)))
     if ending in TABLE_DELIMITERS:
         return _table_sentence(source, clip_id)
     raise MediaError(
@@ -119,32 +132,71 @@ def _text_of(path: Path) -> str:
     return text
 
 
-def _subtitles(path: Path) -> str:
-    """Join the lines of all cues; cue names, times, settings, notes and styling are left out."""
+def _plain(lines: str) -> str:
+    """Give the lines of subtitles in one, without styling."""
+    return _one_line(html.unescape(_TAG.sub("", lines)))
+
+
+def _cues(path: Path) -> list[tuple[re.Match[str], str]]:
+    """Give the times and lines of all cues; their names, settings and notes are left out."""
     text = _text_of(path).replace("\r\n", "\n").replace("\r", "\n")
     blocks = re.split(r"\n[ \t]*\n", text.strip("\n"))
-    spoken: list[str] = []
-    num_cues = 0
+    cues: list[tuple[re.Match[str], str]] = []
     for block in blocks:
         lines = block.split("\n")
         if _VTT_BLOCK.match(lines[0]):
             continue
-        timing = next((i for i, line in enumerate(lines) if _TIMING.match(line)), None)
-        if timing is None:
+        for number, line in enumerate(lines):
+            if timing := _TIMING.match(line):
+                cues.append((timing, "\n".join(lines[number + 1 :])))
+                break
+        else:
             # a blank line inside a cue: its second half has no times of its own
-            if num_cues:
-                spoken += lines
-            continue
-        num_cues += 1
-        spoken += lines[timing + 1 :]
-    if num_cues == 0:
+            if cues:
+                cues[-1] = (cues[-1][0], "\n".join([cues[-1][1], *lines]))
+    if not cues:
         raise MediaError(
             path,
             found="no subtitle with times",
             expected="cues such as '00:00:01,000 --> 00:00:02,000' with text below",
             next_step="rename plain text to .txt",
         )
-    return _one_line(html.unescape(_TAG.sub("", "\n".join(spoken))))
+    return cues
+
+
+def timed_words(path: Path) -> list[Cue]:
+    """Read the subtitles of a film with their times, in the order of the file.
+
+    Args:
+        path: .srt or .vtt file
+
+    Raises:
+        MediaError: the file cannot be read, is of another kind, has no subtitle, or one that ends
+            before it starts
+    """
+    if path.suffix.lower() not in TIMED_ENDINGS:
+        raise MediaError(
+            path,
+            found=f"the ending {path.suffix!r}",
+            expected="words with times in .srt or .vtt",
+            next_step="export the subtitles of the film",
+        )
+    cues: list[Cue] = []
+    for timing, lines in _cues(path):
+        start_s, end_s = _seconds(*timing.groups()[:4]), _seconds(*timing.groups()[4:])
+        if end_s < start_s:
+            raise MediaError(
+                path,
+                found=f"a subtitle from {start_s:.3f} to {end_s:.3f} s",
+                expected="an end that is not before the start",
+                next_step="mend its times",
+            )
+        cues.append(Cue(start_s, end_s, _plain(lines)))
+    return cues
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
+    return int(hours or 0) * 3600 + int(minutes) * 60 + float(f"{seconds}.{fraction}")
 
 
 def _table_sentence(path: Path, clip_id: str | None) -> str:

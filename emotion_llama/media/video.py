@@ -2,10 +2,12 @@
 
 Knows: picture tracks, presentation times, rotation, and the frame policies. Does not know: faces,
 sound, models. A long file is streamed twice (times, then pictures); only chosen frames are held.
+Of a span, only that part is streamed, from the codec key frame before it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,13 @@ from emotion_llama.config import MediaConfig, parse_frame_policy
 from emotion_llama.media.container import (
     choose_track,
     is_cover,
+    open_before,
     open_container,
     packets_of,
     shortfall,
+    start_of,
 )
+from emotion_llama.media.span import Span
 
 TIME_TOLERANCE_S = 1e-6
 """Two presentation times closer than this are one: container clocks are at most 1 MHz here."""
@@ -98,10 +103,16 @@ def choose_frames(policy: str, times_s: NDArray[np.float64], end_s: float) -> ND
     return np.unique(np.clip(on_show, 0, len(times_s) - 1))
 
 
-def read_frames(path: Path, spec: MediaConfig) -> PictureReading:
+def read_frames(path: Path, spec: MediaConfig, span: Span | None = None) -> PictureReading:
     """Read the sampled frames and the key frame of a film.
 
     1. List presentation times without decoding. 2. Choose times. 3. Decode and keep those.
+
+    Args:
+        path: the film
+        spec: sampling and key-frame settings
+        span: part of the film to read as if it were a film of its own; times stay those of the
+            whole one
 
     Raises:
         MediaError: the file cannot be opened as media
@@ -112,17 +123,23 @@ def read_frames(path: Path, spec: MediaConfig) -> PictureReading:
             return PictureReading(absence="the file has no picture")
         track, warnings = choose_track(tracks, "picture")
         position = track.index
-        timeline = _timeline(container, track)
+        if span is None:
+            timeline = _timeline(container, track)
+        else:
+            timeline = _span_timeline(path, position, span)
         if timeline is not None and len(timeline.times_s):
-            warnings += shortfall(track, timeline.duration_s, "picture")
+            late_s = 0.0 if span is None else float(timeline.times_s[0]) - span.start_s
+            warnings += shortfall(track, late_s + timeline.duration_s, "picture", span)
     if timeline is None:
-        timeline = _decoded_timeline(path, position)
+        timeline = _decoded_timeline(path, position, span)
     if len(timeline.times_s) == 0:
-        return PictureReading(absence="the picture track has no frame", warnings=warnings)
+        why = "the picture track has no frame" + ("" if span is None else f" in {span}")
+        return PictureReading(absence=why, warnings=warnings)
     plan = _plan(timeline, spec)
     wanted_s = np.union1d(plan.sampled_s, [plan.key_s])
     faults: list[str] = []
-    kept = _keep(path, position, wanted_s, plan.is_intra_only, spec, faults)
+    part = None if span is None else Span(float(wanted_s[0]), span.end_s)
+    kept = _keep(path, position, wanted_s, plan.is_intra_only, spec, faults, part)
     if faults:
         warnings += (
             f"{len(faults)} part(s) of the picture could not be decoded ({faults[0]}); "
@@ -231,14 +248,13 @@ def _reading(
     )
 
 
-def _start_s(container: Any) -> float:
-    start = container.start_time
-    return 0.0 if start is None else start / av.time_base
+def _timeline(container: Any, track: Any, end_s: float = math.inf) -> _Timeline | None:
+    """List presentation times up to ``end_s``, and at least one after it if there is one.
 
-
-def _timeline(container: Any, track: Any) -> _Timeline | None:
-    """List presentation times from packets alone; ``None`` when packets carry no times."""
-    start_s = _start_s(container)
+    Returns:
+        times from packets alone; ``None`` when packets carry no times
+    """
+    start_s = start_of(container)
     times: list[float] = []
     intra: list[float] = []
     latest_s, last_s = -math.inf, 0.0
@@ -255,6 +271,9 @@ def _timeline(container: Any, track: Any) -> _Timeline | None:
             if time_s > latest_s:
                 latest_s = time_s
                 last_s = float((packet.duration or 0) * packet.time_base)
+            # packets come in the order of decoding: no later one is shown before this time
+            if packet.dts is not None and float(packet.dts * packet.time_base) - start_s >= end_s:
+                break
     except av.FFmpegError:
         # the packets before the damage are the timeline; decoding reports the damage
         pass
@@ -270,12 +289,51 @@ def _ordered(times: list[float], intra: list[float], last_s: float) -> _Timeline
     return _Timeline(ordered, np.unique(np.array(intra, dtype=np.float64)), duration_s)
 
 
-def _decoded_timeline(path: Path, position: int) -> _Timeline:
+def _span_timeline(path: Path, position: int, span: Span) -> _Timeline | None:
+    """List presentation times of a part of a film as `_timeline` does of the whole."""
+    with open_before(path, position, span.start_s) as container:
+        timeline = _timeline(container, container.streams[position], span.end_s)
+    return None if timeline is None else _within(timeline, span)
+
+
+def _within(timeline: _Timeline, span: Span) -> _Timeline:
+    """Leave out what does not begin in a span; its last frame is shown to its end at most."""
+    times_s, intra_s = (
+        times[(times >= span.start_s - TIME_TOLERANCE_S) & (times < span.end_s - TIME_TOLERANCE_S)]
+        for times in (timeline.times_s, timeline.intra_s)
+    )
+    if len(times_s) == 0:
+        return _Timeline(times_s, intra_s, 0.0)
+    shown_s = min(span.end_s, timeline.times_s[0] + timeline.duration_s)
+    return _Timeline(times_s, intra_s, float(shown_s - times_s[0]))
+
+
+def _decoded_timeline(path: Path, position: int, span: Span | None) -> _Timeline:
     """List presentation times by decoding, for streams whose packets carry none; holds no frame."""
-    with open_container(path) as container:
+    times = [time_s for time_s, _ in _frames(path, position, False, [], span)]
+    timeline = _ordered(times, [], 0.0)
+    return timeline if span is None else _within(timeline, span)
+
+
+def _frames(
+    path: Path, position: int, is_intra_only: bool, faults: list[str], span: Span | None
+) -> Generator[tuple[float, Any], None, None]:
+    """Decode a picture track, or what of it is in a span.
+
+    Yields:
+        presentation time in seconds and PyAV frame
+    """
+    opened: AbstractContextManager[Any]
+    opened = open_container(path) if span is None else open_before(path, position, span.start_s)
+    with opened as container:
         track = container.streams[position]
-        times = [time_s for time_s, _ in _decoded(container, track, False, [])]
-    return _ordered(times, [], 0.0)
+        for time_s, frame in _decoded(container, track, is_intra_only, faults):
+            if span is None:
+                yield time_s, frame
+            elif time_s >= span.end_s - TIME_TOLERANCE_S:
+                return
+            elif time_s >= span.start_s - TIME_TOLERANCE_S:
+                yield time_s, frame
 
 
 def _decoded(
@@ -287,7 +345,7 @@ def _decoded(
         presentation time in seconds and PyAV frame
     """
     track.thread_type = "AUTO"
-    start_s = _start_s(container)
+    start_s = start_of(container)
     rate = float(track.guessed_rate or track.average_rate or 25)
     number = 0
     for packet in packets_of(container, track, faults):
@@ -315,8 +373,9 @@ def _keep(
     is_intra_only: bool,
     spec: MediaConfig,
     faults: list[str],
+    span: Span | None,
 ) -> list[tuple[float, NDArray[np.uint8]]]:
-    """Decode a track and keep the first frame at or after each wanted time.
+    """Decode a track, or a span of it, and keep the first frame at or after each wanted time.
 
     Returns:
         times and upright frames [h x w x 3] of one size, in time order
@@ -325,9 +384,8 @@ def _keep(
     last: tuple[float, Any] | None = None
     next_wanted = 0
     shape: tuple[int, ...] | None = None
-    with open_container(path) as container:
-        track = container.streams[position]
-        for time_s, frame in _decoded(container, track, is_intra_only, faults):
+    with closing(_frames(path, position, is_intra_only, faults, span)) as frames:
+        for time_s, frame in frames:
             last = (time_s, frame)
             if time_s < wanted_s[next_wanted] - TIME_TOLERANCE_S:
                 continue

@@ -1,6 +1,6 @@
 import pytest
 
-from emotion_llama.media import MediaError, read_transcript
+from emotion_llama.media import Cue, MediaError, read_transcript, timed_words
 
 SRT = """1
 00:00:00,500 --> 00:00:02,000
@@ -123,3 +123,30 @@ def test_other_ending_and_missing_file(tmp_path):
         read_transcript(written(tmp_path, "a.docx", "x"))
     with pytest.raises(MediaError, match="found no file"):
         read_transcript(tmp_path / "a.txt")
+
+
+def test_subtitles_keep_their_times(tmp_path):
+    srt = tmp_path / "a.srt"
+    srt.write_text(
+        "1\n00:00:01,500 --> 00:00:02,000\n<i>so</i>\nhappy\n\n"
+        "2\n01:02:03.5 --> 01:02:04,250 X1:0\nto &amp; fro\n\nsecond half\n"
+    )
+    assert timed_words(srt) == [(1.5, 2.0, "so happy"), (3723.5, 3724.25, "to & fro second half")]
+    vtt = tmp_path / "a.vtt"
+    vtt.write_text("WEBVTT\n\nNOTE 00:01.000 --> 00:02.000\n\nname\n00:01.000 --> 00:02.000\nyes\n")
+    assert timed_words(vtt) == [Cue(1.0, 2.0, "yes")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.txt", "hello", "found the ending '.txt'; expected words with times"),
+        ("a.srt", "hello", "found no subtitle with times"),
+        ("a.srt", "00:00:02,000 --> 00:00:01,000\nno", "found a subtitle from 2.000 to 1.000 s"),
+    ],
+)
+def test_words_without_usable_times(tmp_path, name, content, found):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(MediaError) as caught:
+        timed_words(tmp_path / name)
+    assert found in str(caught.value)
