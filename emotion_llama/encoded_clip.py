@@ -6,7 +6,8 @@ Knows: features, transcript, what was measured. Does not know: models, files, wh
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from emotion_llama.reason_choice import Ground, Part
+from emotion_llama.reason_choice import Ground
+from emotion_llama.reason_conclusion import Part
 from emotion_llama.records import Clip, Features
 
 

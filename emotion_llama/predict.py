@@ -31,7 +31,8 @@ from emotion_llama.model.scoring import (
 )
 from emotion_llama.preset import PresetError, find_preset, preset_media
 from emotion_llama.prompt import PromptMode, Turn, first_question
-from emotion_llama.reason_choice import SPEAKS_OF, Part, is_true, not_measured
+from emotion_llama.reason_choice import SPEAKS_OF, is_true, not_measured, statements
+from emotion_llama.reason_conclusion import Part, conclusion_of, follows
 from emotion_llama.reason_writing import Draft, true_reasons, views_of
 from emotion_llama.records import (
     MODALITIES,
@@ -59,6 +60,9 @@ Labels = str | LabelSet | Sequence[str] | None
 
 _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
 _NO_FACE = "no face was found; what the reason says about a face is a guess"
+_NOT_BORNE_OUT = (
+    "the tables of action units and voice say otherwise of what speaks for and against the label"
+)
 _BY_WINDOWS = "too long for one pass; the feature is put together from windows, an approximation"
 _NO_VOICE = "no voice was heard; what the reason says about a voice is a guess"
 
@@ -500,7 +504,7 @@ class Predictor:
         reasons: Sequence[str | None] = [None] * len(requests)
         if asked.with_reason:
             with self._threads(), _timed(shared, "reason"):
-                reasons = self._reasons(requests, labels, asked)
+                reasons = self._reasons(requests, labels, rows, asked)
         parts = {name: seconds / len(requests) for name, seconds in shared.items()}
         predictions = []
         for index, request in enumerate(requests):
@@ -514,7 +518,11 @@ class Predictor:
         return predictions
 
     def _reasons(
-        self, requests: Sequence[EncodedClip], labels: Sequence[str | None], asked: _Question
+        self,
+        requests: Sequence[EncodedClip],
+        labels: Sequence[str | None],
+        probabilities: Sequence[Mapping[str, float]],
+        asked: _Question,
     ) -> list[str]:
         """Write a reason for each clip; one that states what was not measured is written on."""
         offered, watch = asked.offered, asked.watch
@@ -525,22 +533,25 @@ class Predictor:
         reasons = self._generate(requests, "reason", offered, ruled_out=ruled_out, watch=shown)
         if is_last:
             return reasons
+        threshold = self.model.config.unsure_below
+        grounds = [
+            replace(
+                request.ground,
+                label=str(label),
+                is_unsure=max(chances.values()) < threshold,
+            )
+            for request, label, chances in zip(requests, labels, probabilities, strict=True)
+        ]
         rows = [
             row
-            for row, (request, label) in enumerate(zip(requests, labels, strict=True))
+            for row, request in enumerate(requests)
             if request.clip is not None
-            and label is not None
-            and not is_true(reasons[row], request.ground)
+            and labels[row] is not None
+            and not is_true(reasons[row], grounds[row])
         ]
         samples, features = self._questions([requests[row] for row in rows], "reason", offered)
         drafts = [
-            Draft(
-                views_of(sample, feature),
-                requests[row].ground,
-                str(labels[row]),
-                reasons[row],
-                ruled_out[row],
-            )
+            Draft(views_of(sample, feature), grounds[row], reasons[row], ruled_out[row])
             for row, sample, feature in zip(rows, samples, features, strict=True)
         ]
         listening = {} if watch is None else {"watch": _of_rows(watch, rows)}
@@ -630,18 +641,21 @@ class Predictor:
                 *(clip.warnings if clip else ()),
                 *(f"{role}: {_BY_WINDOWS}" for role in request.features.approximate),
                 *_guesses(reason, clip, missing),
-                *self._untrue(reason, clip),
+                *self._untrue(reason, clip, label),
             ),
             timings_s=timings | {"total": sum(timings.values())},
             preset=self.preset,
         )
 
-    def _untrue(self, reason: str | None, clip: Clip | None) -> Iterator[str]:
-        """Warn of statements that were not measured, where reasons are chosen by that."""
+    def _untrue(self, reason: str | None, clip: Clip | None, label: str | None) -> Iterator[str]:
+        """Warn of what was not measured or does not follow, where reasons are chosen by that."""
         if reason is None or clip is None or not self._keeps_to_measures:
             return
         for words in not_measured(reason, clip.evidence or ()):
             yield f"the reason says {words!r}, which was not measured"
+        conclusion = conclusion_of(reason)
+        if conclusion and label and not follows(conclusion, statements(reason), label):
+            yield _NOT_BORNE_OUT
 
     def _missing(self, request: EncodedClip) -> dict[Modality, str]:
         """Name every modality that the answer does not use, with the reason."""

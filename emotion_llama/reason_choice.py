@@ -10,16 +10,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from emotion_llama.merr.facial import read_facial
 from emotion_llama.merr.records import StatedClue
 from emotion_llama.merr.voice_clues import read_voice
+from emotion_llama.reason_conclusion import Part, conclusion_of, follows
 from emotion_llama.records import Evidence
 
 _CLAUSE_END = re.compile(r"[.;]|,(?= (?:and|while)\b)| and(?= the\b| towards\b)")
-
-Part = Literal["face", "voice", "words"]
+_SENTENCE_END = re.compile(r"\.")
+_CONCLUDES = re.compile(r"\bthe person\b|\ba person\b", re.IGNORECASE)
+"""How a conclusion begins: it is one clause, for its end decides whether its beginning is true."""
 
 SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
     "face": re.compile(
@@ -46,6 +47,10 @@ class Ground:
     """what was measured"""
     absent: Collection[Part] = ()
     """what the clip does not have, so that nothing can be said of it"""
+    label: str = ""
+    """what is concluded; a reason ends with it"""
+    is_unsure: bool = False
+    """whether the label is no certainty"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,16 @@ class Continuation:
 
 def ends_clause(text: str) -> bool:
     """Tell whether a clause is over and the next one has begun."""
+    end = _clause_end(text)
+    return end is not None and end < len(text.rstrip())
+
+
+def _clause_end(text: str) -> int | None:
+    """Give where the first clause of a text is over; ``None``: it goes on."""
     end = _CLAUSE_END.search(text)
-    return end is not None and end.end() < len(text.rstrip())
+    if _CONCLUDES.search(text[: end.end()] if end else text):
+        end = _SENTENCE_END.search(text)
+    return end.end() if end else None
 
 
 @lru_cache(maxsize=4096)
@@ -80,7 +93,13 @@ def is_true(reason: str, ground: Ground) -> bool:
     says_enough = bool(statements(reason)) or not any(
         one.modality in ("local", "audio") for one in ground.evidence
     )
-    return says_enough and _keeps_to(reason, ground)
+    return says_enough and _keeps_to(reason, ground) and concludes_truly(reason, ground)
+
+
+def concludes_truly(reason: str, ground: Ground) -> bool:
+    """Tell whether what a reason states speaks for and against its label as it says."""
+    conclusion = conclusion_of(reason)
+    return conclusion is not None and follows(conclusion, statements(reason), ground.label)
 
 
 def true_part(reason: str, ground: Ground) -> str:
@@ -93,18 +112,17 @@ def true_part(reason: str, ground: Ground) -> str:
     return reason[:kept] if statements(reason[:kept]) else ""
 
 
-def next_clause(
-    text: str, options: Sequence[Continuation], ground: Ground, label: str
-) -> Continuation | None:
+def next_clause(text: str, options: Sequence[Continuation], ground: Ground) -> Continuation | None:
     """Choose how a reason goes on: by the clause that states most of what was measured.
 
-    Of several that state as much, the one that was written most often is the most fluent.
+    Conclusions that follow from what is stated come before others, and of these, where the label is
+    no certainty, those that say so. Of several alike, the one that was written most often is the
+    most fluent.
 
     Args:
         text: the beginning
         options: what the model wrote behind it
-        ground: what was measured of the clip, and what it does not have
-        label: the decided label; without it a reason is not finished
+        ground: what was measured of the clip, what it does not have, what is concluded
 
     Returns:
         the beginning with one more clause, and whether the reason ends there; ``None`` where every
@@ -112,15 +130,28 @@ def next_clause(
     """
     good = []
     for option in options:
-        end = _CLAUSE_END.search(option.text)
-        is_last = option.is_finished and (end is None or end.end() == len(option.text.rstrip()))
-        longer = text + (option.text if end is None or is_last else option.text[: end.end()])
-        ends_well = not is_last or (longer.endswith(".") and label in longer)
+        end = _clause_end(option.text)
+        is_last = option.is_finished and (end is None or end == len(option.text.rstrip()))
+        longer = text + (option.text if end is None or is_last else option.text[:end])
+        ends_well = not is_last or _ends_well(longer, option.text, ground.label)
         says = is_last or _says_something(text, longer[len(text) :])
         if (end or is_last) and ends_well and says and _keeps_to(longer, ground):
             good.append(Continuation(longer, is_last))
     often = Counter(good)
-    return max(often, key=lambda one: (len(statements(one.text)), often[one]), default=None)
+    return max(often, key=lambda one: (*_merit(one, ground), often[one]), default=None)
+
+
+def _ends_well(reason: str, last: str, label: str) -> bool:
+    """Tell whether a reason ends in a sentence about the person that names the label."""
+    return reason.endswith(".") and label in last and _CONCLUDES.search(last) is not None
+
+
+def _merit(one: Continuation, ground: Ground) -> tuple[int, bool, bool]:
+    """How good a continuation is: what it states; whether it concludes truly, and as surely."""
+    is_true = one.is_finished and concludes_truly(one.text, ground)
+    conclusion = conclusion_of(one.text) if one.is_finished else None
+    is_fit = conclusion is not None and conclusion.is_hedged == ground.is_unsure
+    return len(statements(one.text)), is_true, is_fit
 
 
 def _says_something(text: str, clause: str) -> bool:
@@ -135,8 +166,10 @@ def _says_something(text: str, clause: str) -> bool:
 
 def _keeps_to(text: str, ground: Ground) -> bool:
     clauses = [part.strip().lower() for part in _CLAUSE_END.split(text) if part.strip()]
+    features = [one.feature for one in statements(text)]
     return (
         len(clauses) == len(set(clauses))
+        and len(features) == len(set(features))
         and not not_measured(text, ground.evidence)
         and not any(SPEAKS_OF[part].search(text) for part in ground.absent)
     )

@@ -16,6 +16,7 @@ from emotion_llama.model.scoring import Begun, Watch, continue_answers
 from emotion_llama.reason_choice import (
     Continuation,
     Ground,
+    concludes_truly,
     ends_clause,
     next_clause,
     statements,
@@ -25,8 +26,9 @@ from emotion_llama.records import Features, Sample
 
 SEED = 0
 """Of the clauses that are drawn."""
-MOST_CLAUSES, CLAUSE_TOKENS = 9, 24
-"""Of a reason, and of one clause: what `mini` learned has at most seven clauses of 20 tokens."""
+MOST_CLAUSES, CLAUSE_TOKENS = 9, 40
+"""Of a reason, and of one clause: what `mini` learned has at most seven clauses of 20 tokens, and a
+conclusion of 40."""
 
 _LOOSE_END = re.compile(r"(?: and|[,;])*$")
 """What may be taken back when a clause is closed."""
@@ -62,9 +64,7 @@ class Draft:
     views: Sequence[View]
     """of `views_of`, the whole clip first"""
     ground: Ground
-    """what was measured of the clip, and what it does not have"""
-    label: str
-    """the decided label, which the reason ends with"""
+    """what was measured of the clip, what it does not have, what is concluded"""
     reason: str
     """as the model wrote it; in the end, as it is given"""
     ruled_out: Sequence[str]
@@ -138,8 +138,14 @@ class _Writer:
         """Choose among clauses of the present view, or go on to the next view."""
         if self._is_closed:
             options = [one for one in options if not one.text.startswith(" and")]
-        found = next_clause(self.text, options, self.draft.ground, self.draft.label)
-        if found is not None and (statements(found.text) or not self.draft.ground.evidence):
+        ground = self.draft.ground
+        found = next_clause(self.text, options, ground)
+        is_good = found is not None and (
+            concludes_truly(found.text, ground)
+            if found.is_finished
+            else bool(statements(found.text)) or not ground.evidence
+        )
+        if is_good:
             self._go_on(found)
             return
         self._best = self._best or found

@@ -1,5 +1,7 @@
 """Which part of a reason was measured, and how a reason goes on from there."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -23,7 +25,8 @@ def found(modality: Modality, feature: str, reading: str) -> Evidence:
 
 
 EVIDENCE = (found("local", "AU12", "strong"), found("audio", "pitch", "clearly high"))
-GROUND = Ground(EVIDENCE)
+GROUND = Ground(EVIDENCE, label="happy")
+HAPPY = "So the person feels happy: the face and the voice speak for it."
 
 
 @pytest.mark.parametrize(
@@ -42,11 +45,21 @@ def test_statements_are_held_against_what_was_measured(
 
 
 def test_a_reason_is_true_if_it_says_something_measured_and_nothing_else() -> None:
-    assert is_true(f"{SMILE}. The person feels happy.", GROUND)
-    assert not is_true("The person feels happy.", GROUND)
-    assert is_true("The person feels happy.", Ground(()))
-    assert not is_true(f"{SMILE}; {SMILE}. The person feels happy.", GROUND)
-    assert not is_true(f"{SMILE} and the jaw is strongly lowered.", GROUND)
+    assert is_true(f"{SMILE}, and {PITCH}. {HAPPY}", GROUND)
+    assert not is_true(HAPPY, GROUND)
+    assert not is_true(f"{SMILE}; {SMILE}, and {PITCH}. {HAPPY}", GROUND)
+    assert not is_true(f"{SMILE} and {SMILE.lower()}, although {PITCH}. {HAPPY}", GROUND), (
+        "nothing is said twice, not in one clause either"
+    )
+    assert not is_true(f"{SMILE} and the jaw is strongly lowered, and {PITCH}. {HAPPY}", GROUND)
+    open_end = "The person seems to feel happy, but nothing that was measured decides it."
+    assert is_true(open_end, Ground((), label="happy"))
+
+
+def test_a_reason_is_true_if_its_conclusion_follows() -> None:
+    assert not is_true(f"{SMILE}, and {PITCH}. The person feels happy.", GROUND), "no claim"
+    wrong = "The person may feel happy, but the face speaks against it, so this is uncertain."
+    assert not is_true(f"{SMILE}, and {PITCH}. {wrong}", GROUND)
 
 
 def test_the_true_beginning_ends_with_a_clause() -> None:
@@ -59,32 +72,47 @@ def test_a_reason_goes_on_with_a_clause_that_was_measured() -> None:
     options = [
         Continuation(" the jaw is strongly lowered. So the person feels happy.", True),
         Continuation(" the words are taken as they stand. So the person feels happy.", True),
-        Continuation(f" {PITCH}. So the person feels happy.", True),
+        Continuation(f" {PITCH}. {HAPPY}", True),
     ]
-    chosen = next_clause(f"{SMILE}, and", options, GROUND, "happy")
+    chosen = next_clause(f"{SMILE}, and", options, GROUND)
     assert chosen == Continuation(f"{SMILE}, and {PITCH}.", False)
-    assert next_clause(f"{SMILE}, and", options[:1], GROUND, "happy") is None
+    assert next_clause(f"{SMILE}, and", options[:1], GROUND) is None
 
 
-def test_a_reason_ends_only_with_the_label() -> None:
-    ends = Continuation(" So the person feels happy.", True)
-    assert next_clause(f"{SMILE}.", [ends], GROUND, "happy") == Continuation(
-        f"{SMILE}. So the person feels happy.", True
+def test_a_reason_ends_only_with_the_label_and_about_the_person() -> None:
+    ends = Continuation(f" {HAPPY}", True)
+    assert next_clause(f"{SMILE}.", [ends], GROUND) == Continuation(f"{SMILE}. {HAPPY}", True)
+    assert next_clause(f"{SMILE}.", [ends], replace(GROUND, label="sad")) is None
+    garbled = Continuation(" the seems to feel happy: the face speaks for it.", True)
+    assert next_clause(f"{SMILE} and", [garbled], GROUND) is None
+
+
+def test_of_conclusions_the_true_one_stands_and_an_unsure_one_says_so() -> None:
+    begun = f"{SMILE}, and {PITCH}."
+    false, sure, hedged = (
+        " Still, the person seems to feel happy, although the face speaks against it.",
+        f" {HAPPY}",
+        " The person seems to feel happy, and the face and the voice speak for it.",
     )
-    assert next_clause(f"{SMILE}.", [ends], GROUND, "sad") is None
+    options = [Continuation(text, True) for text in (false, false, false, sure, sure, hedged)]
+    for ground, expected in ((GROUND, sure), (replace(GROUND, is_unsure=True), hedged)):
+        chosen = next_clause(begun, options, ground)
+        assert chosen == Continuation(begun + expected, True)
+    assert next_clause(begun, options[:1], GROUND) is not None, "a false one, if there is no other"
 
 
 def test_nothing_is_said_of_what_is_not_there() -> None:
-    deaf = Ground(EVIDENCE[:1], ["voice", "words"])
-    assert is_true(f"{SMILE}. The person feels happy.", deaf)
-    assert not is_true(f"{SMILE}, and nothing in the voice stands out.", deaf)
-    assert not is_true(f"{SMILE}. The words are taken as they stand.", deaf)
+    deaf = Ground(EVIDENCE[:1], ["voice", "words"], "happy")
+    so = "So the person feels happy: the face speaks for it."
+    assert is_true(f"{SMILE}. {so}", deaf)
+    assert not is_true(f"{SMILE}, and nothing in the voice stands out. {so}", deaf)
+    assert not is_true(f"{SMILE}. The words are taken as they stand. {so}", deaf)
     assert (
         true_part(f"{SMILE}, and nothing in the voice stands out. So it is.", deaf) == f"{SMILE},"
     )
     option = Continuation(" Nothing in the voice stands out. So the person feels happy.", True)
-    assert next_clause(f"{SMILE}.", [option], deaf, "happy") is None
-    assert next_clause(f"{SMILE}.", [option], Ground(EVIDENCE[:1]), "happy") is not None
+    assert next_clause(f"{SMILE}.", [option], deaf) is None
+    assert next_clause(f"{SMILE}.", [option], Ground(EVIDENCE[:1])) is not None
 
 
 def test_what_was_written_most_often_stands_and_slips_do_not() -> None:
@@ -94,12 +122,12 @@ def test_what_was_written_most_often_stands_and_slips_do_not() -> None:
         Continuation(f" {PITCH}. So", False),
         Continuation(f" {PITCH}. This", False),
     ]
-    assert next_clause(f"{SMILE}, and", options, GROUND, "happy") == Continuation(
+    assert next_clause(f"{SMILE}, and", options, GROUND) == Continuation(
         f"{SMILE}, and {PITCH}.", False
     )
-    assert next_clause(f"{SMILE} and", options[:1], GROUND, "happy") is None, "nothing is stated"
+    assert next_clause(f"{SMILE} and", options[:1], GROUND) is None, "nothing is stated"
     words = Continuation(" The words are taken as they stand; the", False)
-    assert next_clause("", [words], GROUND, "happy") == Continuation(
+    assert next_clause("", [words], GROUND) == Continuation(
         " The words are taken as they stand;", False
     )
 
