@@ -31,6 +31,10 @@ from emotion_llama.media.span import Span
 TIME_TOLERANCE_S = 1e-6
 """Two presentation times closer than this are one: container clocks are at most 1 MHz here."""
 
+DECODER_THREADS = 4
+"""Of one film. FFmpeg's own choice is one for every processor of the machine, 38 where two of them
+are ours: they live on until Python collects what PyAV's objects hold of each other."""
+
 CLOCK_ROUNDING_S = 0.002
 """How far the times of two frames may be wrong together: some containers count milliseconds."""
 
@@ -345,6 +349,8 @@ def _decoded(
         presentation time in seconds and PyAV frame
     """
     track.thread_type = "AUTO"
+    if track.codec_context is not None:  # a track that nothing here decodes
+        track.codec_context.thread_count = DECODER_THREADS
     start_s = start_of(container)
     rate = float(track.guessed_rate or track.average_rate or 25)
     number = 0

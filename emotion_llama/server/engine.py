@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from emotion_llama.config import ServeConfig
-from emotion_llama.predict import ClipFailure, EncodedClip, Labels, Predictor
+from emotion_llama.encoded_clip import EncodedClip
+from emotion_llama.predict import ClipFailure, Labels, Predictor
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Prediction
 from emotion_llama.server.reading import Readers

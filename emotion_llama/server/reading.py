@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from emotion_llama.config import MediaConfig
 from emotion_llama.media import MediaError, MediaLimitError
 from emotion_llama.records import Clip
 from emotion_llama.server.clip_message import MAX_HEADER_BYTES, MAX_MESSAGE_BYTES, from_message
@@ -49,7 +50,7 @@ END_S = 5.0
 
 INHERITED = (
     *("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "SYSTEMROOT", "TMPDIR", "TZ"),
-    *("LD_LIBRARY_PATH", "PYTHONHOME", "MKL_NUM_THREADS", "OMP_NUM_THREADS"),
+    *("LD_LIBRARY_PATH", "PYTHONHOME", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),
 )
 """Variables that a reading process gets, where they are set; all others may be secrets."""
@@ -72,6 +73,21 @@ class ReadLimits:
     max_duration_s: float
     max_side_px: int
     max_streams: int
+
+
+def make_reader(media: MediaConfig, speech_model: str | None) -> "ClipReader":
+    """Make what reads clips inside a process as `Predictor.read` does outside.
+
+    Args:
+        media: settings of the preset
+        speech_model: Whisper folder or hub id that reads the words of clips without transcript
+    """
+    from emotion_llama.clip_reader import ClipReader
+    from emotion_llama.evidence import measured_evidence
+    from emotion_llama.media import WhisperRecognizer
+
+    recognizer = None if speech_model is None else WhisperRecognizer(speech_model)
+    return ClipReader(media, measure=measured_evidence, speech_recognizer=recognizer)
 
 
 class ReadTimeoutError(ValueError):

@@ -8,6 +8,7 @@ Tasks come through standard input and answers leave through standard output, eac
 """
 
 import ctypes
+import gc
 import json
 import os
 import pickle
@@ -65,8 +66,10 @@ def main() -> None:
     # a log file could not grow any more: what is to be known is part of the answers
     _silence(2)
     send(outbox, READY)
+    gc.freeze()  # what is there now stays, and need not be looked at after every clip
     while task := receive(inbox):
         send(outbox, answer(reader, json.loads(task), limits))
+        gc.collect()  # decoders and their threads, which PyAV's objects keep in circles
 
 
 def receive(inbox: BinaryIO) -> bytes:

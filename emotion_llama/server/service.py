@@ -7,13 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from emotion_llama.clip_reader import ClipReader
-from emotion_llama.config import MediaConfig, ServeConfig
-from emotion_llama.evidence import measured_evidence
-from emotion_llama.media import WhisperRecognizer
+from emotion_llama.config import ServeConfig
 from emotion_llama.predict import Predictor
 from emotion_llama.server.engine import Engine
-from emotion_llama.server.reading import ReadLimits, Readers
+from emotion_llama.server.reading import Readers, ReadLimits, make_reader
 
 
 def make_engine(
@@ -58,9 +55,3 @@ def make_engine(
         settings,
         speech_model=speech_model,
     )
-
-
-def make_reader(media: MediaConfig, speech_model: str | None) -> ClipReader:
-    """Make what reads clips inside a process as `Predictor.read` does outside."""
-    recognizer = None if speech_model is None else WhisperRecognizer(speech_model)
-    return ClipReader(media, measure=measured_evidence, speech_recognizer=recognizer)

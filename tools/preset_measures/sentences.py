@@ -12,6 +12,8 @@ from emotion_llama.labels import ALIASES, MINI
 from emotion_llama.merr.faithfulness import read_clues
 from emotion_llama.merr.lexicon import load_lexicon
 from emotion_llama.merr.words import hide_quotes
+from emotion_llama.reason_choice import statements
+from emotion_llama.reason_conclusion import conclusion_of, follows
 from emotion_llama.voice import GRADES, SCOPES
 
 EMOTION_WORDS: Mapping[str, str] = {
@@ -95,6 +97,12 @@ def concludes_another(text: str, label: str) -> bool:
     """Tell whether the last label that a text speaks of is another one."""
     named = named_labels(text)
     return bool(named) and named[-1] != label
+
+
+def concludes_truly(text: str, label: str) -> bool:
+    """Tell whether a text claims of its clues, for and against a label, what the tables say."""
+    conclusion = conclusion_of(text)
+    return conclusion is not None and follows(conclusion, statements(text), label)
 
 
 def frame(text: str) -> str:

@@ -150,7 +150,7 @@ def language_table(language: Sequence[Row]) -> str:
     """Render the form of answers."""
     columns = (
         "data;n;free answer is the scored label;well-formed reasons;name another label;"
-        "sentence frames;words"
+        "conclusions that follow;sentence frames;words"
     )
     return table(
         columns.split(";"),
@@ -161,6 +161,7 @@ def language_table(language: Sequence[Row]) -> str:
                 share(row["greedy_is_scored"]),
                 share(row["well_formed"]),
                 share(row["names_another"]),
+                share(row["concludes_truly"]),
                 str(row["frames"]),
                 f"{row['words']['value']:.1f}",
             ]
