@@ -17,6 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,15 @@ def make_clips(folder: Path, count: int) -> list[ClipFile]:
     """Cut clips out of the examples, each from another moment and of another quality."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = [_decoded(EXAMPLES / name) for name in ("smile.mp4", "frown.mp4")]
-    for number in range(count):
-        path = folder / f"{number:05d}.mp4"
-        if not path.exists():
-            _write(path, *sources[number % 2], number // 2)
+    paths = [folder / f"{number:05d}.mp4" for number in range(count)]
+    with ThreadPoolExecutor(NUM_CORES) as pool:
+        written = [
+            pool.submit(_write, path, *sources[number % 2], number // 2)
+            for number, path in enumerate(paths)
+            if not path.exists()
+        ]
+        for one in written:
+            one.result()
     return list_clips(folder)[:count]
 
 
@@ -93,7 +99,12 @@ def _write(path: Path, frames: list[Any], waveform: Any, rate: float, number: in
     path.with_suffix(".part").rename(path)
 
 
-def save_random_preset(folder: Path, sizes: dict[str, int], mlp: dict[str, int]) -> None:
+def save_random_preset(
+    folder: Path,
+    sizes: dict[str, int],
+    mlp: dict[str, int],
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Save the published kinds of encoders with random weights, the global one left out."""
     # imported here: processes that are started load this file too, and need none of it for mini
     from transformers import (
@@ -121,7 +132,19 @@ def save_random_preset(folder: Path, sizes: dict[str, int], mlp: dict[str, int])
         temporal=VideoMaeTemporalEncoder(
             VideoMAEModel(VideoMAEConfig(**sizes, **mlp, use_mean_pooling=False))
         ),
-    ).save_pretrained(folder)
+    ).save_pretrained(folder, dtype)
+
+
+def save_full_preset(folder: Path) -> None:
+    """Save full-size encoders of all four roles, drawn on the GPU, in fp16."""
+    from transformers import Blip2VisionConfig
+
+    from emotion_llama.encoders import EvaGlobalEncoder
+
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        save_random_preset(folder, FULL, FULL_MLP, torch.float16)
+        eva = EvaGlobalEncoder(Blip2VisionConfig(image_size=448, num_hidden_layers=39))
+        FeatureExtractor(global_=eva).save_pretrained(folder, torch.float16)
 
 
 class Memory:
@@ -255,13 +278,8 @@ def measure_gpu(folder: Path, count: int) -> None:
         return
     clips = make_clips(folder / "clips", count)
     preset = folder / "full"
-    save_random_preset(preset, FULL, FULL_MLP)
-    from transformers import Blip2VisionConfig
-
-    from emotion_llama.encoders import EvaGlobalEncoder
-
-    eva = EvaGlobalEncoder(Blip2VisionConfig(image_size=448, num_hidden_layers=39))
-    FeatureExtractor(global_=eva).save_pretrained(preset)
+    if not (preset / "encoders" / "global" / "config.json").exists():
+        save_full_preset(preset)
     settings = ExtractSettings(
         preset,
         folder / "full-store",

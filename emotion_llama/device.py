@@ -16,8 +16,15 @@ _TYPES = {
 
 
 def choose_device(name: str | None) -> str:
-    """Give the named device, else a GPU if there is one."""
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+    """Give the named device, else a GPU if there is one; there, leave out cuDNN's attention.
+
+    With it the same clip has other probabilities each time (by up to 4e-4), and each new length is
+    prepared for: 32 to 70 ms a token instead of 29 (random 7b, fp16, H200, torch 2.11).
+    """
+    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda"):
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    return device
 
 
 def choose_dtype(name: str | None, device: str) -> torch.dtype:

@@ -7,13 +7,15 @@ how files are read, how encoders and the store work, processes.
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from emotion_llama.encoders import (
     weights_hash,
 )
 from emotion_llama.encoders.frame_pixels import square
+from emotion_llama.encoders.transfer import Queued
 from emotion_llama.evidence import VERSION as EVIDENCE_VERSION
 from emotion_llama.evidence import measured_evidence
 from emotion_llama.feature_store import (
@@ -48,6 +51,9 @@ clip in fp32, so the picture that it reads is kept in their place, and it runs w
 
 KEY_FRAME = "key-frame", "1"
 """Name and version of the kept picture: the key frame as the global encoder sees it, PNG."""
+
+GROUPS_WAITING = 4
+"""Groups that may wait for being stored: a shard takes as long to write as some to encode."""
 
 _SOUND = ("sample_rate_hz", "min_audio_s", "max_duration_s")
 _PICTURE = ("frames_per_second", "max_frames", "max_frame_px")
@@ -103,8 +109,20 @@ class Prepared:
     clip: Clip
     wanted: tuple[EncoderIdentity, ...]
     """what is not stored yet"""
+    picture: bytes | None = None
+    """the key frame as it is kept, where that is wanted"""
     wall_s: dict[str, float] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoders gave for clips; a GPU may still be at it."""
+
+    features: Sequence[Features]
+    queued: Queued
+    wall_s: Mapping[str, float]
+    cpu_s: Mapping[str, float]
 
 
 def identities(
@@ -276,7 +294,10 @@ class ClipFinisher:
 def encode_groups(
     read: Iterator[Done[ClipFile, Prepared | Extracted]], encoding: "ClipExtractor", size: int
 ) -> Iterator[Done[ClipFile, Extracted]]:
-    """Encode what was read, a group at a time, while a thread of its own takes in the next.
+    """Encode what was read, a group at a time.
+
+    Meanwhile one thread takes in what is read next, and one stores the groups before: a GPU waits
+    for neither.
 
     Args:
         read: clips as they are read; it is closed at the end
@@ -292,23 +313,20 @@ def encode_groups(
     thread = threading.Thread(target=_take_in, args=(read, arrived, stopped), daemon=True)
     thread.start()
     group: list[tuple[ClipFile, Prepared]] = []
-    since_saved = 0
     try:
-        while (item := arrived.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            if isinstance(item.result, Prepared):
-                group.append((item.row, item.result))
-            else:
-                yield Done(item.row, item.result, item.error)
-            if len(group) == size:
-                yield from _encode_group(encoding, group)
-                since_saved += size
-                group = []
-            if since_saved >= SAVE_EVERY:
-                encoding.save()
-                since_saved = 0
-        yield from _encode_group(encoding, group)
+        with _Storing(encoding) as storing:
+            while (item := arrived.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                if isinstance(item.result, Prepared):
+                    group.append((item.row, item.result))
+                else:
+                    yield Done(item.row, item.result, item.error)
+                if len(group) == size:
+                    yield from storing.encode(group)
+                    group = []
+            yield from storing.encode(group)
+            yield from storing.settle(0)
     finally:
         stopped.set()
         while thread.is_alive():
@@ -331,25 +349,77 @@ def _take_in(read: Any, arrived: "queue.Queue[Any]", stopped: threading.Event) -
     arrived.put(last)
 
 
-def _encode_group(
-    encoding: "ClipExtractor", group: Sequence[tuple[ClipFile, Prepared]]
-) -> Iterator[Done[ClipFile, Extracted]]:
-    """Encode a group; where it fails, each clip by itself, so that one fails alone."""
-    if not group:
-        return
-    try:
-        results = encoding.finish([prepared for _, prepared in group])
-    except StopRunError:
-        raise
-    except Exception as error:
+Group = Sequence[tuple[ClipFile, Prepared]]
+
+
+class _Storing:
+    """Encodes groups here and stores them in one thread of its own, for a writer is for one.
+
+    Args:
+        encoding: the encoders and the store
+    """
+
+    def __init__(self, encoding: "ClipExtractor") -> None:
+        self._encoding = encoding
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: deque[tuple[Group, Future[list[Extracted]]]] = deque()
+        self._since_saved = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def encode(self, group: Group) -> Iterator[Done[ClipFile, Extracted]]:
+        """Encode a group and let it be stored; give what became of groups before it."""
+        if not group:
+            return
+        try:
+            encoded = self._encoding.encode([prepared for _, prepared in group])
+        except Exception as error:
+            yield from self.settle(0)
+            yield from self._each(group, error)
+            return
+        stored = self._thread.submit(self._store, [prepared for _, prepared in group], encoded)
+        self._waiting.append((group, stored))
+        yield from self.settle(GROUPS_WAITING)
+
+    def settle(self, left: int) -> Iterator[Done[ClipFile, Extracted]]:
+        """Wait until so many groups are left that are not stored, and give what became of them.
+
+        Raises:
+            StopRunError: there is no room
+        """
+        while len(self._waiting) > left:
+            group, stored = self._waiting.popleft()
+            try:
+                results = stored.result()
+            except StopRunError:
+                raise
+            except Exception as error:
+                yield from self.settle(0)
+                yield from self._each(group, error)
+                continue
+            for (row, _), result in zip(group, results, strict=True):
+                yield Done(row, result, None)
+
+    def _store(self, group: Sequence[Prepared], encoded: Encoded) -> list[Extracted]:
+        results = self._encoding.store(group, encoded)
+        self._since_saved += len(group)
+        if self._since_saved >= SAVE_EVERY:
+            self._encoding.save()
+            self._since_saved = 0
+        return results
+
+    def _each(self, group: Group, error: Exception) -> Iterator[Done[ClipFile, Extracted]]:
+        """Do each clip of a group that failed by itself, so that one fails alone."""
         if len(group) == 1:
             yield Done(group[0][0], None, describe(error))
             return
         for one in group:
-            yield from _encode_group(encoding, [one])
-        return
-    for (row, _), result in zip(group, results, strict=True):
-        yield Done(row, result, None)
+            yield from self.encode([one])
+            yield from self.settle(0)
 
 
 class ClipExtractor:
@@ -418,8 +488,10 @@ class ClipExtractor:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             msg = f"{row.path} changed while it was read; wait until it is complete, run again"
             raise ChangedWhileReadError(msg)
+        with _timed("store", wall_s, cpu_s):
+            picture = self._picture(clip, wanted)
         # the frames have served: what goes on are crops, sound and one picture
-        return Prepared(media, replace(clip, frames=None), wanted, wall_s, cpu_s)
+        return Prepared(media, replace(clip, frames=None), wanted, picture, wall_s, cpu_s)
 
     def finish(self, group: Sequence[Prepared]) -> list[Extracted]:
         """Encode and store clips that were read.
@@ -427,18 +499,30 @@ class ClipExtractor:
         Raises:
             StopRunError: there is no room for the features
         """
+        return self.store(group, self.encode(group))
+
+    def encode(self, group: Sequence[Prepared]) -> Encoded:
+        """Encode clips that were read; a GPU is not waited for."""
         assert self._extractor is not None, "made without encoders"
-        shared_wall: dict[str, float] = {}
-        shared_cpu: dict[str, float] = {}
+        wall_s: dict[str, float] = {}
+        cpu_s: dict[str, float] = {}
         roles = {identity.role for prepared in group for identity in prepared.wanted}
-        with _timed("encode", shared_wall, shared_cpu):
+        with _timed("encode", wall_s, cpu_s):
             clips = [prepared.clip for prepared in group]
             features = self._extractor.only(roles).extract_batch(clips)
+        return Encoded(features, Queued(self._settings.device), wall_s, cpu_s)
+
+    def store(self, group: Sequence[Prepared], encoded: Encoded) -> list[Extracted]:
+        """Store what the encoders gave for clips.
+
+        Raises:
+            StopRunError: there is no room for the features
+        """
         results = []
-        for prepared, values in zip(group, features, strict=True):
-            wall_s = prepared.wall_s | {"encode": shared_wall["encode"] / len(group)}
-            cpu_s = prepared.cpu_s | {"encode": shared_cpu["encode"] / len(group)}
-            with _timed("store", wall_s, cpu_s), _full_disk_stops():
+        for prepared, values in zip(group, encoded.features, strict=True):
+            wall_s = prepared.wall_s | {"encode": encoded.wall_s["encode"] / len(group)}
+            cpu_s = prepared.cpu_s | {"encode": encoded.cpu_s["encode"] / len(group)}
+            with _timed("store", wall_s, cpu_s), _full_disk_stops(), encoded.queued.awaited():
                 self._store(prepared, values)
             asked = {identity.role for identity in prepared.wanted}
             missing = {str(m): why for m, why in values.missing.items() if m in asked}
@@ -487,14 +571,21 @@ class ClipExtractor:
 
     def _store_key_frame(self, prepared: Prepared, identity: EncoderIdentity) -> None:
         clip = prepared.clip
-        if clip.key_frame is None or clip.key_frame_s is None:
+        if prepared.picture is None or clip.key_frame_s is None:
             why = clip.missing.get("global", "the clip has no picture")
             self._writer.add_missing(prepared.media, identity, why)
             return
+        self._writer.add_key_frame(prepared.media, identity, prepared.picture, clip.key_frame_s)
+
+    def _picture(self, clip: Clip, wanted: Sequence[EncoderIdentity]) -> bytes | None:
+        """Give the key frame as it is kept; among the reading, which many processes share."""
+        is_wanted = any(identity.role == "key_frame" for identity in wanted)
+        if not is_wanted or clip.key_frame is None or clip.key_frame_s is None:
+            return None
         assert self._picture_px is not None, "no picture is kept without a global encoder"
         picture = BytesIO()
         square(clip.key_frame, self._picture_px).save(picture, "PNG")
-        self._writer.add_key_frame(prepared.media, identity, picture.getvalue(), clip.key_frame_s)
+        return picture.getvalue()
 
     def _seen(self, clip: Clip, role: EncoderRole) -> tuple[tuple[float, ...], float | None]:
         """Give the times of the frames that a role read, and the share that showed the face."""

@@ -92,8 +92,7 @@ def true_reasons(
         the new reasons; the old one where the model writes no clause that keeps to what was
         measured, and the text so far where nobody waits any more
     """
-    device = next(model.parameters()).device
-    writers = [_Writer(draft, torch.Generator(device).manual_seed(SEED)) for draft in drafts]
+    writers = [_Writer(draft, torch.Generator().manual_seed(SEED)) for draft in drafts]
     while waiting := [writer for writer in writers if writer.result is None]:
         options = continue_answers(
             model,

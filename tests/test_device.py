@@ -11,6 +11,18 @@ def test_a_named_device_is_taken() -> None:
     assert choose_device(None) == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def test_attention_that_differs_from_time_to_time_is_left_out_on_a_gpu() -> None:
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        choose_device("cpu")
+        assert torch.backends.cuda.cudnn_sdp_enabled(), "nothing to do with a CPU"
+        choose_device("cuda:1")
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
 def test_the_type_fits_the_device() -> None:
     assert choose_dtype(None, "cpu") == torch.float32
     assert choose_dtype(None, "cuda:0") == torch.float16

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,18 @@ import pytest
 import torch
 
 from emotion_llama import extract as extraction
-from emotion_llama.bulk import StopRunError
+from emotion_llama.bulk import Done, StopRunError
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
-from emotion_llama.extract import ClipExtractor, ExtractSettings, extract, input_settings
+from emotion_llama.extract import (
+    ClipExtractor,
+    Encoded,
+    Extracted,
+    ExtractSettings,
+    Prepared,
+    extract,
+    input_settings,
+)
 from emotion_llama.feature_store import FeatureStore, FeatureWriter, StoreFullError
 from emotion_llama.media.manifest import ClipFile, list_clips
 from emotion_llama.preset import find_preset
@@ -214,6 +224,75 @@ def test_readers_and_encoder_apart_store_the_same(
     assert done["two/text.mp4"].error
     one, other = FeatureStore(settings.store_dir), FeatureStore(apart.store_dir)
     assert_same(one, other, clips[:2])
+
+
+class Watched(ClipExtractor):
+    """Says when a second group is encoded; stores what it is let store."""
+
+    def __init__(self, settings: ExtractSettings) -> None:
+        encoders = extraction.load_extractor(settings)
+        named = extraction.identities(encoders, ClipReader(settings.media), settings)
+        super().__init__(settings, named, extractor=encoders)
+        self.groups: list[int] = []
+        self.second = threading.Event()
+        self.waits = False
+        self.refused = ""
+
+    def encode(self, group: Sequence[Prepared]) -> Encoded:
+        self.groups.append(len(group))
+        if len(self.groups) == 2:
+            self.second.set()
+        return super().encode(group)
+
+    def store(self, group: Sequence[Prepared], encoded: Encoded) -> list[Extracted]:
+        if self.waits:
+            assert self.second.wait(20), "the next group was not encoded meanwhile"
+        if self.refused in [prepared.media.clip_id for prepared in group]:
+            msg = "not to be stored"
+            raise ValueError(msg)
+        return super().store(group, encoded)
+
+
+def in_groups(encoding: Watched, clips: list[ClipFile], size: int) -> dict[str, str | None]:
+    read = (Done(clip, encoding.prepare(clip), None) for clip in clips)
+    errors = {
+        done.row.clip_id: done.error for done in extraction.encode_groups(read, encoding, size)
+    }
+    encoding.save()
+    return errors
+
+
+def test_a_group_is_stored_while_the_next_is_encoded(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    encoding = Watched(settings)
+    encoding.waits = True
+    errors = in_groups(encoding, clips[:2], 1)
+    assert errors == {"one/clip.mp4": None, "two/clip.mp4": None}
+    store = FeatureStore(settings.store_dir)
+    assert store.clip("two/clip.mp4").present == ALL[1:] + ALL[:1]
+
+
+def test_a_clip_that_cannot_be_stored_fails_alone(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    encoding = Watched(settings)
+    encoding.refused = "two/clip.mp4"
+    errors = in_groups(encoding, clips[:2], 2)
+    assert errors == {"one/clip.mp4": None, "two/clip.mp4": "not to be stored"}
+    assert encoding.groups == [2, 1, 1]
+    assert FeatureStore(settings.store_dir).clip("one/clip.mp4").present == ALL[1:] + ALL[:1]
+
+
+def test_the_kept_picture_is_made_where_the_clip_is_read(
+    clips: list[ClipFile], settings: ExtractSettings
+) -> None:
+    prepared = Watched(settings).prepare(clips[0])
+    assert isinstance(prepared, Prepared)
+    assert (prepared.picture or b"").startswith(b"\x89PNG")
+    without = Watched(replace(settings, keep_key_frame=False)).prepare(clips[0])
+    assert isinstance(without, Prepared)
+    assert without.picture is None
 
 
 def test_another_type_of_matrix_products_is_another_feature(

@@ -56,7 +56,8 @@ def draw(
 
     Args:
         model: in evaluation mode, with an attention that takes a mask (sdpa or eager)
-        generators: random numbers of each prompt, on the model's device, b of them
+        generators: random numbers of each prompt, b of them; on the CPU, so that every device draws
+            the same ones
         rules: how is drawn
         input_ids: prompts, left-padded, [b x s]
         attention_mask: 1 for tokens, 0 for padding, [b x s]
@@ -178,7 +179,7 @@ def _noise(
     All continuations of a prompt draw while one of them goes on, so that none's numbers depend on
     which others are over.
     """
-    noise = torch.ones_like(like)
+    noise = torch.ones(like.shape)
     for prompt in live.any(-1).nonzero()[:, 0].tolist():
         noise[prompt].exponential_(generator=generators[prompt])
-    return noise
+    return noise.to(like.device)

@@ -77,6 +77,7 @@ class EmotionLlama(PreTrainedModel):
             ValueError: tensors are missing, unexpected or of another shape; all are named
         """
         wants_info = kwargs.pop("output_loading_info", False)
+        dtype = kwargs.get("dtype")
         model, info = super().from_pretrained(folder, *args, output_loading_info=True, **kwargs)
         problems = {
             kind: sorted(str(key) for key in info.get(kind) or ())
@@ -89,6 +90,8 @@ class EmotionLlama(PreTrainedModel):
                 "convert the published files again or use the configuration they were saved with"
             )
             raise ValueError(msg)
+        if getattr(model, "is_quantized", False):
+            _bring_rest_to(model, dtype if isinstance(dtype, torch.dtype) else model.dtype)
         return (model, info) if wants_info else model
 
     def get_input_embeddings(self) -> nn.Module:
@@ -323,6 +326,13 @@ def _lora_config(config: EmotionLlamaConfig) -> LoraConfig:
         bias="none",
         task_type="CAUSAL_LM",
     )
+
+
+def _bring_rest_to(model: EmotionLlama, dtype: torch.dtype) -> None:
+    """Bring what is not quantised to one type: of quantised files the library casts biases only."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
 
 
 def token_positions(attention_mask: torch.Tensor) -> torch.Tensor:

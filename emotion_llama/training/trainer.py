@@ -5,7 +5,8 @@ Does not know: annotations, prompts, how answers are scored.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +100,17 @@ class EmotionTrainer(Trainer):
             args.learning_rate = schedule.learning_rate
         _require_length(args, train_dataset)
         generation_cache = getattr(model.config, "use_cache", None)
-        super().__init__(
-            model=model,
-            args=args,
-            train_dataset=train_dataset,
-            # the library wants one to be there before it calls `evaluate`, which reads none
-            eval_dataset=train_dataset if validate else None,
-            data_collator=collator,
-            compute_loss_func=EqualAnswers(_answers_of_a_step(args)) if equal_answers else None,
-            callbacks=list(callbacks),
-        )
+        with _known_adapters(model):
+            super().__init__(
+                model=model,
+                args=args,
+                train_dataset=train_dataset,
+                # the library wants one to be there before it calls `evaluate`, which reads none
+                eval_dataset=train_dataset if validate else None,
+                data_collator=collator,
+                compute_loss_func=EqualAnswers(_answers_of_a_step(args)) if equal_answers else None,
+                callbacks=list(callbacks),
+            )
         _restore_cache(model, generation_cache)
         if args.fsdp and not self.is_fsdp_enabled:
             msg = "fsdp is set, but the library spreads weights over GPUs only; train without fsdp"
@@ -318,6 +320,20 @@ def _require_length(args: TrainingArguments, draws: Dataset[Any]) -> None:
             "number of processes that run"
         )
         raise ValueError(msg)
+
+
+@contextmanager
+def _known_adapters(model: EmotionLlama) -> Iterator[None]:
+    """Let the library know that adapters learn, without which it trains no quantised model.
+
+    It looks for those that it put there itself. It would also save them alone: hence not for long.
+    """
+    before = model._hf_peft_config_loaded
+    model._hf_peft_config_loaded = before or bool(getattr(model, "is_quantized", False))
+    try:
+        yield
+    finally:
+        model._hf_peft_config_loaded = before
 
 
 def _restore_cache(model: EmotionLlama, before: bool | None) -> None:

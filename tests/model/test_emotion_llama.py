@@ -326,3 +326,11 @@ def test_language_model_in_few_bits(
     agreement = torch.nn.functional.cosine_similarity(exact, few.float(), dim=-1)
     assert float(agreement.min()) > (0.99 if bits == 8 else 0.9)
     assert small.generate(**batch).shape[0] == 3
+    small.save_pretrained(tmp_path / "few")
+    again = EmotionLlama.from_pretrained(tmp_path / "few", dtype=torch.bfloat16, device_map="cpu")
+    kinds = {p.dtype for p in again.parameters() if p.is_floating_point()}
+    assert kinds == {torch.bfloat16}
+    with torch.no_grad():
+        stored = again(**batch).logits[mask]
+    agreement = torch.nn.functional.cosine_similarity(few.float(), stored.float(), dim=-1)
+    assert float(agreement.min()) > 0.99

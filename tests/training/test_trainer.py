@@ -7,15 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.tiny_run import Draws, collator, losses, make_trainer, tiny_model, weights
-from transformers import TrainerCallback, TrainingArguments
+from training.tiny_run import (
+    Draws,
+    collator,
+    losses,
+    make_trainer,
+    tiny_config,
+    tiny_model,
+    weights,
+)
+from transformers import LlamaConfig, TrainerCallback, TrainingArguments
 
-from emotion_llama.model import EmotionLlama
+from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, quantization_config
 from emotion_llama.training import (
     EmotionTrainer,
     load_adapter,
@@ -389,6 +397,75 @@ def require_learned_as_one(folder: Path, rounding: float) -> None:
     assert [row["step"] for row in asked[1]] == [2, 4]
     for row, alone in zip(*reversed(asked), strict=True):
         assert row == pytest.approx(alone, abs=rounding)
+
+
+def on_gpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("NOT CHECKED: training on a GPU, for there is none")
+
+
+def half_model() -> EmotionLlama:
+    """Frozen weights in fp16, as a training in fp16 loads them."""
+    return tiny_model().half()
+
+
+@pytest.mark.gpu
+def test_fp16_learns_on_a_gpu_and_goes_on_after_a_stop(tmp_path: Path) -> None:
+    on_gpu()
+    settings = {"use_cpu": False, "fp16": True, "steps": 30, "save_strategy": "steps"}
+    whole = make_trainer(tmp_path / "whole", model=half_model(), save_steps=15, **settings)
+    whole.train()
+    curve, learned = losses(whole), weights(whole.model)
+    assert sum(curve[-10:]) < sum(curve[:10]) - 0.5
+    assert all(bool(value.isfinite().all()) for value in learned.values())
+    stopped = make_trainer(
+        tmp_path / "part", model=half_model(), callbacks=[StopAt(15)], save_steps=15, **settings
+    )
+    stopped.train()
+    checkpoint = newest_checkpoint(tmp_path / "part")
+    assert checkpoint is not None
+    assert (checkpoint / "scaler.pt").is_file()
+    again = make_trainer(tmp_path / "part", model=half_model(), save_steps=15, **settings)
+    again.train(checkpoint)
+    assert losses(again) == pytest.approx(curve, rel=1e-3)
+    assert furthest(weights(again.model), learned) < 1e-3
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_adapters_of_a_quantised_model_learn(
+    tmp_path: Path, bits: Literal[4, 8], device: str
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="few-bit loading needs bitsandbytes")
+    if device == "cuda":
+        on_gpu()
+    wide = LlamaConfig(
+        **(tiny_config().text_config.to_dict() | {"hidden_size": 128, "head_dim": 32})
+    )
+    torch.manual_seed(0)
+    EmotionLlama(
+        EmotionLlamaConfig(**(tiny_config().to_dict() | {"text_config": wide}))
+    ).save_pretrained(tmp_path / "start")
+    model = EmotionLlama.from_pretrained(
+        tmp_path / "start",
+        dtype=torch.bfloat16,
+        device_map=device,
+        quantization_config=quantization_config(bits),
+    )
+    trainer = make_trainer(
+        tmp_path,
+        model=model,
+        steps=30,
+        use_cpu=device == "cpu",
+        bf16=True,
+        save_steps=30,
+        save_strategy="steps",
+    )
+    trainer.train()
+    curve = losses(trainer)
+    assert sum(curve[-10:]) < sum(curve[:10]) - 0.5
+    assert f"{bits}bit" in type(model.language_model.model.layers[0].mlp.up_proj).__name__
+    assert newest_checkpoint(tmp_path) is not None
 
 
 def test_weights_are_spread_only_where_that_can_be_done(tmp_path: Path) -> None:
