@@ -18,6 +18,7 @@ from emotion_llama.cli import (
     face,
     merr,
     predict,
+    serve,
     train,
 )
 from emotion_llama.version import __version__
@@ -67,6 +68,7 @@ app.command(epilog=build.EXIT_CODES)(build.build)
 app.add_typer(merr.app)
 app.command(epilog=train.EXIT_CODES)(train.train)
 app.command(epilog=evaluate.EXIT_CODES)(evaluate.evaluate)
+app.command(epilog=serve.EXIT_CODES)(serve.serve)
 app.command()(convert.convert)
 app.command()(convert.export)
 app.command(epilog=doctor.EXIT_CODES)(doctor.doctor)

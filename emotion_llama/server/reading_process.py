@@ -10,6 +10,7 @@ Tasks come through standard input and answers leave through standard output, eac
 import ctypes
 import gc
 import json
+import logging
 import os
 import pickle
 import signal
@@ -56,6 +57,7 @@ def main() -> None:
     """Read files for the parent until it closes the pipe."""
     inbox, outbox = _take_pipes()
     _bind_to_parent()
+    logging.disable()  # what is to be known is part of the answers
     try:
         make_reader, limits = pickle.loads(receive(inbox))
         reader = make_reader()
@@ -63,8 +65,7 @@ def main() -> None:
     except Exception as error:
         send(outbox, ERROR + _in_json(**_why(error)))
         return
-    # a log file could not grow any more: what is to be known is part of the answers
-    _silence(2)
+    _silence(2)  # a log file could not grow any more
     send(outbox, READY)
     gc.freeze()  # what is there now stays, and need not be looked at after every clip
     while task := receive(inbox):

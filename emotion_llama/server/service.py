@@ -1,16 +1,28 @@
-"""A preset and settings -> an engine, ready to be started.
+"""A preset and settings -> a service that runs until it is told to end.
 
-Knows: how predictor, readers and engine are put together. Does not know: HTTP, what they do.
+Knows: how predictor, readers, engine and application are put together, where files lie, the port.
+Does not know: routes, how anything is answered.
 """
 
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any, Literal
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.predict import Predictor
 from emotion_llama.server.engine import Engine
 from emotion_llama.server.reading import Readers, ReadLimits, make_reader
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def make_engine(
@@ -55,3 +67,204 @@ def make_engine(
         settings,
         speech_model=speech_model,
     )
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a service listens."""
+
+    host: str
+    port: int
+    """0: any free one"""
+    reuse_port: bool = False
+    """share the port with other processes, among which the system divides connections"""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Files and folders of a service."""
+
+    keys: Path | None = None
+    """names and hashes of API keys; ``None``: none is needed"""
+    data: Path | None = None
+    """folder of batches; ``None``: a temporary one"""
+    database: str | None = None
+    """URL of the database of batches; ``None``: SQLite in ``data``"""
+    examples: Path | None = None
+    """clips that the page offers to try"""
+
+
+def run(
+    preset: str | Path,
+    settings: ServeConfig,
+    address: Address,
+    places: Places,
+    *,
+    page: bool = True,
+    announce: Callable[[str], None] = lambda _words: None,
+    **loading: Any,
+) -> None:
+    """Serve until interrupted or told to end; then finish what was accepted.
+
+    Args:
+        preset: see `make_engine`
+        settings: limits and sizes
+        address: where to listen
+        places: files and folders
+        page: also serve the page
+        announce: told where the service is, once it answers
+        **loading: see `make_engine`
+
+    Raises:
+        ValueError: a package of the extra ``serve`` is missing, the port is taken, or keys, preset
+            or database cannot be read
+    """
+    require_serve()
+    from emotion_llama.server.api import make_app
+    from emotion_llama.server.keys import KeyRing
+    from emotion_llama.server.observing import log_to_stderr
+    from emotion_llama.server.uploads import UploadFolder
+
+    keys = None if places.keys is None else KeyRing.from_file(places.keys)
+    with closing(_listener(address)) as listener, _folders(places.data) as (data, own):
+        app = make_app(
+            make_engine(preset, settings, **loading),
+            settings,
+            keys=keys,
+            uploads=UploadFolder(own, int(settings.max_upload_mb * 1e6)),
+            database=places.database or f"sqlite:///{data / 'batches.sqlite'}",
+            batch_dir=data / "batches",
+            page=page,
+            examples=_examples(places.examples),
+        )
+        log_to_stderr()
+        _serve(app, listener, settings, announce)
+
+
+def require_serve() -> None:
+    """Check that what serves is installed.
+
+    Raises:
+        ValueError: a package of the extra ``serve`` is missing
+    """
+    try:
+        import fastapi  # noqa: F401
+        import gradio  # noqa: F401
+        import python_multipart  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import sqlalchemy  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        msg = (
+            f"found no {error.name}, which the service needs; "
+            "install it with: pip install 'emotion-llama[serve]'"
+        )
+        raise ValueError(msg) from error
+
+
+def _listener(address: Address) -> socket.socket:
+    """Take the port.
+
+    Raises:
+        ValueError: it is taken, or there is no such address here
+    """
+    try:
+        family, kind, number, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, number)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(place)
+    except (OSError, OverflowError, AttributeError) as error:
+        msg = (
+            f"cannot listen on port {address.port} of {address.host} ({error}); "
+            "give another --port or --host"
+        )
+        raise ValueError(msg) from error
+    return listener
+
+
+@contextmanager
+def _folders(data: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Give the folder of batches and, below it, the one for uploads of this process alone.
+
+    What a process that was killed has left is removed.
+    """
+    with tempfile.TemporaryDirectory(prefix="emotion-llama-") as temporary:
+        folder = Path(temporary) if data is None else data.absolute()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in folder.glob("uploads-*"):
+            if not _is_alive(int(left.name.partition("-")[2])):
+                rmtree(left, ignore_errors=True)
+        own = folder / f"uploads-{os.getpid()}"
+        try:
+            yield folder, own
+        finally:
+            rmtree(own, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether a process runs on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _examples(folder: Path | None) -> list[Path]:
+    from emotion_llama.media.manifest import walk_media
+
+    return [] if folder is None else sorted(walk_media(folder))
+
+
+def _serve(
+    app: "FastAPI",
+    listener: socket.socket,
+    settings: ServeConfig,
+    announce: Callable[[str], None],
+) -> None:
+    import uvicorn
+
+    class Announcing(uvicorn.Server):
+        """Says where it is once it answers."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Start, then say so."""
+            await super().startup(sockets)
+            if self.started:
+                host, port = listener.getsockname()[:2]
+                shown = f"[{host}]" if ":" in host else host
+                announce(f"serving on http://{shown}:{port} (API: /docs; Ctrl-C ends)")
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # one line a request is written by the service itself
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=round(settings.answer_limit_s),
+    )
+    with _heard_once():
+        Announcing(config).run(sockets=[listener])
+
+
+@contextmanager
+def _heard_once() -> Iterator[None]:
+    """Let signals end the server in order, and nothing more.
+
+    uvicorn sends itself the signal again when it is done, which would end the process before
+    folders are removed.
+    """
+    before = {
+        name: signal.signal(name, lambda *_: None) for name in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
