@@ -103,6 +103,7 @@ def part() -> dict[str, object]:
                 "greedy_is_scored": mean(0.9),
                 "well_formed": mean(0.85),
                 "names_another": mean(0.1),
+                "concludes_truly": mean(0.95),
                 "frames": 12,
                 "words": mean(17.0),
                 "examples": ["the reason of somebody"],
