@@ -4,6 +4,7 @@ Knows: flags, what is said while it runs and at its end. Does not know: how anyt
 scored. What needs torch is imported inside the functions.
 """
 
+import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -76,6 +77,14 @@ def evaluate(
             show_default="those found in the data",
         ),
     ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="Smallest and largest value of the column value, for manifest-sentiment.",
+            show_default="-3,3",
+        ),
+    ] = None,
     limit: Annotated[
         float | None,
         typer.Option(
@@ -104,7 +113,12 @@ def evaluate(
         ),
     ] = "reasons,subsets,orders,phrasings,noise",
     batch_size: Annotated[
-        str, typer.Option(metavar="N|auto", help="Samples that are answered together.")
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Samples that are answered together; auto: as many as fit into a GPU's memory, "
+            "and 16 on a CPU.",
+        ),
     ] = "auto",
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that answer; 0 works in this one.")
@@ -154,7 +168,7 @@ def evaluate(
         quiet_loading()
         if not resume and folder.is_dir():
             remove_run(folder)
-        rules, reading = read_or_explain(protocol, data, folder, labels)
+        rules, reading = read_or_explain(protocol, data, folder, labels, value_range)
         choices = {
             **chosen_parts(modalities),
             "analyses": chosen_analyses(analyses),
@@ -167,10 +181,10 @@ def evaluate(
     with one_line_errors(debug):
         try:
             answer(load, predictor, rules, reading, settings, folder, workers, ray)
+            metrics = finished(folder, predictor, reading, compare, judge)
         except KeyboardInterrupt:
             say(f"stopped; the same command goes on with {folder}", style="yellow")
             raise typer.Exit(INTERRUPTED) from None
-        metrics = finished(folder, predictor, reading, compare, judge)
     show(metrics, folder)
     if metrics["counts"]["failed"]:
         raise typer.Exit(FAILED)
@@ -204,7 +218,11 @@ def remove_run(folder: Path) -> None:
 
 
 def read_or_explain(
-    protocol: str, data: Path, folder: Path, labels: str | None
+    protocol: str,
+    data: Path,
+    folder: Path,
+    labels: str | None,
+    value_range: str | None = None,
 ) -> "tuple[Protocol, Reading]":
     """Read the samples; where files are missing, show how the folder must look, line by line.
 
@@ -215,32 +233,60 @@ def read_or_explain(
     from emotion_llama.evaluation.samples import MissingDataError
 
     try:
-        return read_samples(protocol, data, folder, labels)
+        return read_samples(protocol, data, folder, labels, value_range)
     except MissingDataError as error:
         say(f"error: {error}", style="red")
         raise typer.Exit(WRONG_COMMAND) from error
 
 
 def read_samples(
-    protocol: str, data: Path, folder: Path, labels: str | None
+    protocol: str,
+    data: Path,
+    folder: Path,
+    labels: str | None,
+    value_range: str | None = None,
 ) -> "tuple[Protocol, Reading]":
     """Read the samples of a benchmark.
 
     Raises:
         ValueError: no such protocol, or its files are not there or break their form
     """
-    from emotion_llama.evaluation.protocol import load_protocol
+    from emotion_llama.evaluation.protocol import Protocol, load_protocol
     from emotion_llama.evaluation.readers import READERS, own_labels
     from emotion_llama.labels import label_set
 
     rules = load_protocol(protocol)
-    if rules.reader in ("folder", "manifest"):
+    is_own = rules.reader in ("folder", "manifest")
+    if value_range is not None and not (is_own and rules.kind == "sentiment"):
+        msg = f"--value-range is for manifest-sentiment; {protocol} has none, or states its own"
+        raise ValueError(msg)
+    if is_own and rules.kind == "labels":
         names = own_labels(data) if labels is None else label_set(labels).labels
         rules = rules.model_copy(update={"labels": tuple(names)})
     elif labels is not None:
         msg = f"--labels is for folder and manifest; {protocol} states its own in its file"
         raise ValueError(msg)
+    if value_range is not None:
+        rules = Protocol.model_validate(
+            {**rules.model_dump(), "value_range": chosen_range(value_range)}
+        )
     return rules, READERS[rules.reader](data, rules, folder / "media")
+
+
+def chosen_range(text: str) -> tuple[float, float]:
+    """Read --value-range.
+
+    Raises:
+        ValueError: not two finite numbers, the first below 0 and the second above
+    """
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not -math.inf < low < 0 < high < math.inf:
+        msg = f"found the value range {text!r}, expected two numbers such as -1,1, with 0 between"
+        raise ValueError(msg)
+    return low, high
 
 
 def chosen_parts(modalities: str | None) -> Mapping[str, Any]:
@@ -261,7 +307,7 @@ def chosen_batch_size(text: str) -> Mapping[str, Any]:
         ValueError: neither ``auto`` nor a number of samples
     """
     if text == "auto":
-        return {}
+        return {"batch_size": text}
     if not text.isdecimal() or int(text) < 1:
         msg = f"found the batch size {text!r}, expected auto or a number of at least 1"
         raise ValueError(msg)
@@ -307,7 +353,10 @@ def loaded(
         predictor = load()
     if predictor.notice:
         say(predictor.notice, style="dim")
-    return settings_of(predictor, preset, **choices), predictor
+    settings = settings_of(predictor, preset, **choices)
+    if choices.get("batch_size") == "auto" and settings.batch_size != "auto":
+        say(f"in batches of {settings.batch_size}, as always on a CPU", style="dim")
+    return settings, predictor
 
 
 def answer(

@@ -7,7 +7,7 @@ Knows: the disturbances, what each needs, what cannot be disturbed. Does not kno
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -22,13 +22,17 @@ from numpy.typing import NDArray
 
 from emotion_llama.clip_reader import ClipReader
 from emotion_llama.config import MediaConfig
+from emotion_llama.evaluation.sample_clip import decode_sample
 from emotion_llama.evaluation.samples import EvalSample
-from emotion_llama.media import MediaError, read_waveform, text_clip
+from emotion_llama.media import MediaError, Span, read_waveform
 from emotion_llama.media.audio import mix_down
 from emotion_llama.records import Clip
 
 Sense = Literal["audio", "vision", "text"]
 """Part of a clip that can be disturbed: its sound, its picture, its words."""
+
+Kind = Sense | Literal["audio and vision"]
+"""What a disturbance changes of a clip."""
 
 Wave = NDArray[np.float32]
 Pictures = NDArray[np.uint8]
@@ -47,6 +51,12 @@ _OPUS_HZ = 48_000
 
 BLUR_FACTORS = (2, 4)
 """How many times smaller the picture is before it is enlarged again, as in MER-NOISE."""
+
+MER_NOISE_SNRS_DB = (5, 6, 7, 8, 9, 10)
+MER_NOISE_FACTORS = (1, 2, 4)
+"""What the NOISE tracks of MER2023 and MER2024 draw from for each clip, all equally often: a whole
+ratio of voice over another voice, and a factor of the blur, of which 1 leaves the picture as it is
+(Lian et al. 2023, section on MER-NOISE, and the public recipe)."""
 
 JPEG_QUALITY = 10
 """Of 100: blocks of 8 pixels are seen with the naked eye."""
@@ -91,6 +101,7 @@ class Material:
 
 
 Apply = Callable[[Material, np.random.Generator], Clip]
+Draw = Callable[[np.random.Generator], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -99,12 +110,14 @@ class Disturbance:
 
     name: str
     """the same for all levels of it: ``white noise``"""
-    kind: Sense
+    kind: Kind
     level: str
     """``10 dB``"""
     needs: tuple[Sense, ...]
     """what a clip must have"""
     apply: Apply = field(repr=False)
+    draw: Draw | None = field(default=None, repr=False)
+    """draws the levels of one clip, first of all; ``None``: they are those of ``level``"""
 
     @property
     def title(self) -> str:
@@ -121,10 +134,7 @@ def read_material(
         MediaError: the file gives nothing
         ValueError: there is neither a file nor text
     """
-    if sample.path is None:
-        decoded = text_clip(sample.transcript or "", sample.sample_id)
-    else:
-        decoded = reader.decode(sample.path, sample.transcript)
+    decoded = decode_sample(reader, sample)
     return Material(sample, reader, decoded, reader.find_face(decoded), others)
 
 
@@ -138,12 +148,23 @@ def disturbed_clip(material: Material, disturbance: Disturbance, seed: int = 0) 
         LeftOutError: the clip lacks what is disturbed, or there is nothing to disturb it with
     """
     _require(material.decoded, disturbance.needs)
-    place = zlib.crc32(f"{disturbance.name}/{material.sample.sample_id}".encode())
-    changed = disturbance.apply(material, np.random.default_rng([seed, place]))
-    if disturbance.kind == "vision":
+    changed = disturbance.apply(material, _draws(disturbance, material.sample.sample_id, seed))
+    if "vision" in disturbance.needs:
         changed = material.reader.find_face(changed)
     note = f"disturbed on purpose: {disturbance.title}"
-    return material.reader.finish(replace(changed, warnings=(*changed.warnings, note)))
+    noted = replace(changed, warnings=(*changed.warnings, note))
+    return material.reader.finish(noted, material.sample.span)
+
+
+def drawn_levels(disturbance: Disturbance, sample_id: str, seed: int = 0) -> Mapping[str, int]:
+    """Give the levels that `disturbed_clip` draws for a clip; none where nothing is drawn."""
+    draw = disturbance.draw
+    return {} if draw is None else draw(_draws(disturbance, sample_id, seed))
+
+
+def _draws(disturbance: Disturbance, sample_id: str, seed: int) -> np.random.Generator:
+    place = zlib.crc32(f"{disturbance.name}/{sample_id}".encode())
+    return np.random.default_rng([seed, place])
 
 
 def disturbed_clips(
@@ -342,16 +363,16 @@ def _shuffled_others(material: Material, rng: np.random.Generator) -> Iterator[E
     own = material.sample
     for index in rng.permutation(len(material.others)):
         other = material.others[index]
-        is_same_file = other.path is not None and other.path == own.path
-        if other.sample_id != own.sample_id and not is_same_file:
+        is_same = other.path is not None and (other.path, other.span) == (own.path, own.span)
+        if other.sample_id != own.sample_id and not is_same:
             yield other
 
 
 @lru_cache(maxsize=16)
-def _sound(path: Path, media: MediaConfig) -> Wave | None:
+def _sound(path: Path, media: MediaConfig, span: tuple[float, float] | None = None) -> Wave | None:
     """Read the sound [w] of another clip; all levels of a disturbance ask for the same ones."""
     try:
-        return read_waveform(path, media).waveform
+        return read_waveform(path, media, span and Span(*span)).waveform
     except MediaError:
         return None  # it cannot lend its voice; as a clip of the run, its reading reports it
 
@@ -359,7 +380,8 @@ def _sound(path: Path, media: MediaConfig) -> Wave | None:
 def _voices(material: Material, rng: np.random.Generator) -> Iterator[tuple[EvalSample, Wave]]:
     """Give the other clips that can be heard, with their sound, in a drawn order."""
     for other in _shuffled_others(material, rng):
-        sound = None if other.path is None else _sound(other.path, material.reader.media)
+        media = material.reader.media
+        sound = None if other.path is None else _sound(other.path, media, other.span)
         if sound is not None:
             yield other, sound
 
@@ -416,6 +438,29 @@ def _pictures(material: Material) -> tuple[Pictures, NDArray[np.float64]]:
 def _repainted(material: Material, pictures: Pictures) -> Clip:
     """Put pictures, in the order of `_pictures`, into the clip."""
     return replace(material.decoded, frames=pictures[:-1], key_frame=pictures[-1])
+
+
+def mer_noise_levels(rng: np.random.Generator) -> Mapping[str, int]:
+    """Draw the levels of one clip as the NOISE tracks do."""
+    return {
+        "snr_db": int(rng.choice(MER_NOISE_SNRS_DB)),
+        "blur_factor": int(rng.choice(MER_NOISE_FACTORS)),
+    }
+
+
+def _mer_noise(material: Material, rng: np.random.Generator) -> Clip:
+    """Lay another clip's voice over the sound and blur the picture, each at a drawn level."""
+    levels = mer_noise_levels(rng)
+    speech = _heard(material)
+    voice = next((sound for _, sound in _voices(material, rng)), None)
+    if voice is None:
+        msg = "no other clip has a voice to lay over this one"
+        raise LeftOutError(msg)
+    start = int(rng.integers(len(voice)))
+    noise = np.resize(np.roll(voice, -start), len(speech))
+    waveform = mixed(speech, noise, levels["snr_db"])
+    pictures = blurred(_pictures(material)[0], levels["blur_factor"])
+    return replace(_repainted(material, pictures), waveform=waveform)
 
 
 def _blur(material: Material, _rng: np.random.Generator, *, factor: int) -> Clip:
@@ -510,6 +555,17 @@ def _text(name: str, level: str, apply: Apply) -> Disturbance:
     return Disturbance(name, "text", level, ("text",), apply)
 
 
+MER_NOISE = Disturbance(
+    "voice and blur",
+    "audio and vision",
+    "as in MER-NOISE",
+    ("audio", "vision"),
+    _mer_noise,
+    mer_noise_levels,
+)
+"""Both disturbances of the NOISE tracks at once. Those take their voices from MUSAN; here it is a
+voice of another clip of the run, from a drawn place on and repeated to the end."""
+
 SUITE: tuple[Disturbance, ...] = (
     *(_audio("white noise", f"{snr} dB", partial(_white_noise, snr_db=snr)) for snr in SNRS_DB),
     *(_audio("babble", f"{snr} dB", partial(_babble, snr_db=snr)) for snr in SNRS_DB),
@@ -530,5 +586,6 @@ SUITE: tuple[Disturbance, ...] = (
         for share in WORD_ERROR_SHARES
     ),
     _text("wrong words", "another clip", _other_words),
+    MER_NOISE,
 )
 """Every disturbance, by what it disturbs; of one name, levels in numbers get worse and worse."""

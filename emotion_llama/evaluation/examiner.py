@@ -6,13 +6,18 @@ runs, figures. Every sample gets its row: one that cannot be answered says why.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
-from emotion_llama.evaluation.blocks import Row
+from emotion_llama.encoded_clip import EncodedClip
+from emotion_llama.evaluation.batches import MOST, Batches, largest_size
+from emotion_llama.evaluation.blocks import Row, in_blocks
 from emotion_llama.evaluation.measured import reason_record
 from emotion_llama.evaluation.modality_shares import subsets
 from emotion_llama.evaluation.protocol import Protocol
+from emotion_llama.evaluation.sample_clip import read_sample
 from emotion_llama.evaluation.samples import EvalSample
 from emotion_llama.labels import LabelSet, parse_label
+from emotion_llama.media import file_duration_s
 from emotion_llama.modalities import (
     PARTS,
     Part,
@@ -20,11 +25,14 @@ from emotion_llama.modalities import (
     keep_encoded,
     parts_in,
 )
-from emotion_llama.predict import ClipFailure, EncodedClip, Predictor
+from emotion_llama.predict import ClipFailure, Predictor
 from emotion_llama.prompt import EMOTION_QUESTION
 from emotion_llama.records import Clip, Prediction
 
 ANSWERS, MEASURES = "answers.jsonl", "measures.jsonl"
+BATCHES = "batches.jsonl"
+LONGEST = 4
+"""Longest clips of a run that sizes of batches are tried on."""
 SUBSETS, ORDERS, PHRASINGS = "subsets.jsonl", "orders.jsonl", "phrasings.jsonl"
 DIGITS = 6
 """Of a probability: rounding hides what another order of additions changes."""
@@ -57,6 +65,8 @@ class Examiner:
         protocol: labels and how pictures are read
         asked: what is asked
         analysed: ids of the samples that are asked in other ways too; ``None``: all
+        batch_size: samples that are answered together; ``None``: as many as fit into memory
+        every: all samples of the run, of which the longest are tried to find that number
     """
 
     def __init__(
@@ -65,16 +75,62 @@ class Examiner:
         protocol: Protocol,
         asked: Asked,
         analysed: frozenset[str] | None = None,
+        batch_size: int | None = MOST,
+        every: Sequence[EvalSample] = (),
     ) -> None:
         self.predictor = predictor.changed(face_source=protocol.face_source)
         self.protocol = protocol
         self.asked = asked
         self.analysed = analysed
+        self.every = every
+        self._batches = None if batch_size is None else Batches(batch_size)
+        self._tells_sizes = batch_size is None
 
     def run(self, block: tuple[int, Sequence[EvalSample]]) -> Rows:
         """Answer for one numbered block."""
-        samples = block[1]
-        clips, failures = self._read(samples)
+        number, samples = block
+        if self._batches is None:
+            self._batches = Batches(self._fitting_size())
+        failed_before = self._batches.num_failed
+        rows: Rows = {}
+        for part in in_blocks(samples, self._batches.size):
+            read = self._read(part)  # once, however often the answers have to be begun anew
+            lost = partial(failed_answers, self.protocol)
+            for found in self._batches.work(part, partial(self._rows, read), lost):
+                for name, lines in found.items():
+                    rows.setdefault(name, []).extend(lines)
+        failed = self._batches.num_failed - failed_before
+        if failed or self._tells_sizes:
+            rows[BATCHES] = [batch_row(number, self._batches.size, failed)]
+        return rows
+
+    def save(self) -> None:
+        """Do nothing: the run writes what blocks come to."""
+
+    def _fitting_size(self) -> int:
+        """Try batches of the longest clips, which take most memory."""
+        longest = sorted(self.every, key=length_s, reverse=True)[:LONGEST]
+        clips = list(self._read(longest)[0].values())
+        most = MOST
+        while most // 2 >= len(self.every):
+            most //= 2
+        if not clips:
+            return most
+
+        def answer(size: int) -> None:
+            encoded = self.predictor.encode([clips[row % len(clips)] for row in range(size)])
+            labels, explains = self.protocol.asked or None, self.asked.with_reason
+            self.predictor.answer(encoded, labels, with_reason=explains, with_answer=True)
+
+        return largest_size(most, answer)
+
+    def _rows(
+        self,
+        reading: tuple[Mapping[str, Clip], Mapping[str, Answer]],
+        samples: Sequence[EvalSample],
+    ) -> Rows:
+        """Answer for some of the samples that were read."""
+        clips, failures = reading
         read = [sample for sample in samples if sample.sample_id in clips]
         encoded = self.predictor.encode([clips[sample.sample_id] for sample in read])
         by_id = dict(zip([sample.sample_id for sample in read], encoded, strict=True))
@@ -84,16 +140,13 @@ class Examiner:
             rows[MEASURES] = list(self._measures(read, clips, answers))
         return rows | self._other_ways(by_id)
 
-    def save(self) -> None:
-        """Do nothing: the run writes what blocks come to."""
-
     def _read(self, samples: Sequence[EvalSample]) -> tuple[dict[str, Clip], dict[str, Answer]]:
         """Read the files; give the clips, and why others have none."""
         clips: dict[str, Clip] = {}
         failures: dict[str, Answer] = {}
         for sample in samples:
             try:
-                clip = self.predictor.read(sample.path, sample.transcript)
+                clip = read_sample(self.predictor.reader, sample)
                 clips[sample.sample_id] = keep(clip, self.asked.parts)
             except (ValueError, OSError) as error:  # MediaError is a ValueError
                 failures[sample.sample_id] = ClipFailure(sample.sample_id, str(error))
@@ -211,11 +264,29 @@ def sample_row(sample: EvalSample, protocol: Protocol, error: str | None) -> Row
         "dataset": protocol.name,
         "split": sample.split,
         "fold": sample.fold,
+        **({} if sample.span is None else {"span_s": list(sample.span)}),
         "groups": dict(sample.groups),
         "target": sample.truth.label,
         "truth": asdict(sample.truth),
         "error": error,
     }
+
+
+def batch_row(block: int, size: int, failed: int) -> Row:
+    """Say how many samples were answered together, and how often memory ran out in a block."""
+    return {"block": block, "batch_size": size, "out_of_memory": failed}
+
+
+def length_s(sample: EvalSample) -> float:
+    """Give the length of a sample's clip by its header; 0 where it has none or does not say."""
+    if sample.span is not None:
+        return sample.span[1] - sample.span[0]
+    if sample.path is None:
+        return 0.0
+    try:
+        return file_duration_s(sample.path) or 0.0
+    except (ValueError, OSError):  # told where it is read
+        return 0.0
 
 
 def failed_answers(protocol: Protocol, samples: Sequence[EvalSample], error: str) -> Rows:

@@ -19,19 +19,21 @@ from emotion_llama.clip_reader import ClipReader
 from emotion_llama.evaluation import examiner
 from emotion_llama.evaluation.blocks import Row, read_rows
 from emotion_llama.evaluation.judge import load_judge
-from emotion_llama.evaluation.noise import NOISE
-from emotion_llama.evaluation.overlap import TextPair, calibrate, clue_overlap, label_overlap
-from emotion_llama.evaluation.overlap import summarise as summarise_overlap
+from emotion_llama.evaluation.judged import JUDGED, judge_section, missing_line
+from emotion_llama.evaluation.noise import NOISE, NOISE_BATCHES
+from emotion_llama.evaluation.overlap import TextPair
 from emotion_llama.evaluation.protocol import Protocol, load_protocol
 from emotion_llama.evaluation.proxies import clue_agreement, word_overlap
 from emotion_llama.evaluation.report import KEY_FRAMES, key_frame_name, write_report
 from emotion_llama.evaluation.report.answers import most_confident_wrong
 from emotion_llama.evaluation.report.read import METRICS_FILE, read_answers
-from emotion_llama.evaluation.run import RUN_FILE, RunSettings, Workers, answer_samples
+from emotion_llama.evaluation.run import RUN_FILE, RunSettings, Workers, answer_samples, chosen
+from emotion_llama.evaluation.sample_clip import decode_sample
 from emotion_llama.evaluation.samples import EvalSample, Reading
 from emotion_llama.evaluation.scoring import (
     Section,
     compare,
+    score_hits,
     score_labels,
     score_noise,
     score_reasons,
@@ -130,9 +132,10 @@ def score(run: Path, *, compare_with: Path | None = None, judge: str | None = No
     more = with_reasons(
         {
             **_other_ways(protocol, rows, run),
+            "hits": _hits(protocol, rows, content["settings"]),
             "faithfulness": _faithfulness(run),
             "comparison": _comparison(protocol, rows, compare_with),
-            **_descriptions(protocol, rows, judge),
+            **_descriptions(run, protocol, rows, judge),
         },
         _ABSENT,
     )
@@ -140,7 +143,7 @@ def score(run: Path, *, compare_with: Path | None = None, judge: str | None = No
     return {
         "schema_version": SCHEMA_VERSION,
         "protocol": {**content["protocol"], "asked": list(protocol.asked)},
-        "run": _run_section(content),
+        "run": {**_run_section(content), **_batches(run)},
         "counts": _counts(rows),
         **sections,
         **more,
@@ -151,6 +154,7 @@ def score(run: Path, *, compare_with: Path | None = None, judge: str | None = No
 _ABSENT: Mapping[str, str] = {
     "subsets": f"{_NOT_ASKED}; it needs clips with more than one part shown",
     "noise": _NOT_ASKED,
+    "hits": "for MER-UniBench's basic sets, where reasons are written",
     "sensitivity": _NOT_ASKED,
     "faithfulness": f"{_NOT_ASKED}; it needs reasons",
     "comparison": "no other run was given; see --compare",
@@ -168,6 +172,15 @@ def _run_section(content: Mapping[str, Any]) -> Section:
         "versions": content["versions"],
         "data": content["data"],
     }
+
+
+def _batches(run: Path) -> Section:
+    """Say in which batches samples were answered, where that was found out or had to change."""
+    rows = [*read_rows(run / examiner.BATCHES), *read_rows(run / NOISE_BATCHES)]
+    if not rows:
+        return {}
+    sizes = sorted({row["batch_size"] for row in rows})
+    return {"batches": {"sizes": sizes, "out_of_memory": sum(r["out_of_memory"] for r in rows)}}
 
 
 def _counts(rows: Sequence[Row]) -> Section:
@@ -209,6 +222,13 @@ def _other_ways(protocol: Protocol, rows: Sequence[Row], run: Path) -> Section:
     }
 
 
+def _hits(protocol: Protocol, rows: Sequence[Row], settings: Mapping[str, Any]) -> Section | None:
+    """Score the reasons as free answers, over the samples that one was asked for."""
+    if "reasons" not in settings["analyses"]:
+        return None
+    return score_hits(protocol, chosen(rows, settings["analysed"], settings["seed"]))
+
+
 def _faithfulness(run: Path) -> Section | None:
     path = run / examiner.MEASURES
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
@@ -225,31 +245,30 @@ def _comparison(protocol: Protocol, rows: Sequence[Row], other: Path | None) -> 
     return compare(protocol, rows, list(read_rows(path)), other.name)
 
 
-def _descriptions(protocol: Protocol, rows: Sequence[Row], judge: str | None) -> Section:
+def _descriptions(run: Path, protocol: Protocol, rows: Sequence[Row], judge: str | None) -> Section:
     """Hold reasons against reference descriptions, with the judge and without one."""
     if protocol.kind != "description":
         return {"judge": None, "proxies": None}
     references = [str(row["truth"]["description"] or "") for row in rows]
     reasons = [str(row.get("reason") or "") for row in rows]
     return {
-        "judge": None if judge is None else _judged(judge, rows, references, reasons),
+        "judge": None if judge is None else _judged(run, judge, rows, references, reasons),
         "proxies": _proxies(rows, references, reasons),
     }
 
 
 def _judged(
-    spec: str, rows: Sequence[Row], references: Sequence[str], reasons: Sequence[str]
+    run: Path,
+    spec: str,
+    rows: Sequence[Row],
+    references: Sequence[str],
+    reasons: Sequence[str],
 ) -> Section:
-    judge = load_judge(spec)
     pairs = [
         TextPair(row["sample_id"], reference, reason)
         for row, reference, reason in zip(rows, references, reasons, strict=True)
     ]
-    section: Section = {"calibration": asdict(calibrate(judge, references[:CALIBRATED]))}
-    for ask in (clue_overlap, label_overlap):
-        found = summarise_overlap([ask(judge, pair) for pair in pairs])
-        section[found.metric] = asdict(found)
-    return section
+    return judge_section(load_judge(spec), pairs, CALIBRATED, run / JUDGED)
 
 
 def _proxies(rows: Sequence[Row], references: Sequence[str], reasons: Sequence[str]) -> Section:
@@ -272,11 +291,11 @@ def _proxies(rows: Sequence[Row], references: Sequence[str], reasons: Sequence[s
 
 def keep_pictures(run: Path, predictor: Predictor, samples: Sequence[EvalSample]) -> None:
     """Keep the key frames of the answers that the report shows."""
-    paths = {sample.sample_id: sample.path for sample in samples}
+    by_id = {sample.sample_id: sample for sample in samples}
     folder = run / KEY_FRAMES
     for row in most_confident_wrong(read_answers(run)):
-        path = paths.get(row.sample_id)
-        picture = None if path is None else _key_frame(predictor.reader, path)
+        sample = by_id.get(row.sample_id)
+        picture = None if sample is None else _key_frame(predictor.reader, sample)
         if picture is not None:
             folder.mkdir(exist_ok=True)
             image = Image.fromarray(picture)
@@ -284,8 +303,10 @@ def keep_pictures(run: Path, predictor: Predictor, samples: Sequence[EvalSample]
             image.save(folder / key_frame_name(row.sample_id), quality=85)
 
 
-def _key_frame(reader: ClipReader, path: Path) -> NDArray[np.uint8] | None:
-    return reader.find_face(reader.decode(path)).key_frame
+def _key_frame(reader: ClipReader, sample: EvalSample) -> NDArray[np.uint8] | None:
+    if sample.path is None:
+        return None
+    return reader.find_face(decode_sample(reader, sample)).key_frame
 
 
 def headline(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -294,6 +315,9 @@ def headline(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"{protocol['title']}: {counts['answered']} of {counts['samples']} samples answered"
     for reason, count in metrics["run"]["data"]["left_out"].items():
         yield f"  left out before: {count} x {reason}"
+    if batches := metrics["run"].get("batches"):
+        sizes = " and ".join(map(str, batches["sizes"]))
+        yield f"  in batches of {sizes}; memory ran out {batches['out_of_memory']} times"
     labels = metrics.get("labels")
     if labels:
         for name, one in labels["scored"]["figures"].items():
@@ -303,6 +327,19 @@ def headline(metrics: Mapping[str, Any]) -> Iterator[str]:
             span = "" if one["low"] is None else f"  [{one['low']:.3f}, {one['high']:.3f}]"
             yield f"  {name:12} {one['value']:.3f}{span}   always one label {base:.3f}{beside}"
         yield f"  written answers without a label: {counts['unparsed']}"
+    if hits := metrics.get("hits"):
+        yield f"  hit rate     {_hit_line(hits)}"
     for name in ("sentiment", "open_words", "proxies", "judge"):
         if metrics.get(name):
             yield f"  {name}: {json.dumps(metrics[name])[:300]}"
+    if metrics.get("judge") and (missing := missing_line(metrics["judge"])):
+        yield f"  {missing}"
+
+
+def _hit_line(hits: Mapping[str, Any]) -> str:
+    found = hits["reason"]
+    rate, mscore = (
+        "none" if found[name] is None else f"{found[name]:.3f}" for name in ("hit_rate", "mscore")
+    )
+    scored = max(one["num_clips"] for one in found["wheels"])
+    return f"{rate}   mscore {mscore}, reasons of {scored} clips; see metrics.json, hits"

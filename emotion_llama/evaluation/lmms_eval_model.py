@@ -170,8 +170,9 @@ class LmmsEvalModel(lmms):
             for limit, group in groupby(asked, key=lambda one: one.settings.get("max_new_tokens")):
                 rows = list(group)
                 for start in range(0, len(rows), self.batch_size):
-                    answers += self._answer(rows[start : start + self.batch_size], limit)
-                    bar.update(len(answers) - bar.n)
+                    found = self._answer(rows[start : start + self.batch_size], limit)
+                    answers += found
+                    bar.update(len(found))  # a bar that is switched off counts nothing
         self._report(len(asked), len(self.failures) - failed, self.without_media - mediumless)
         return answers
 

@@ -6,9 +6,17 @@ clip is disturbed (`disturbance`), figures.
 
 from collections.abc import Iterator, Sequence
 
+from emotion_llama.evaluation.batches import MOST, Batches
 from emotion_llama.evaluation.blocks import Row
-from emotion_llama.evaluation.disturbance import SUITE, LeftOutError, disturbed_clips, read_material
-from emotion_llama.evaluation.examiner import Rows, variant_row
+from emotion_llama.evaluation.disturbance import (
+    MER_NOISE,
+    SUITE,
+    LeftOutError,
+    disturbed_clips,
+    drawn_levels,
+    read_material,
+)
+from emotion_llama.evaluation.examiner import Rows, batch_row, variant_row
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.samples import EvalSample
 from emotion_llama.modalities import Part, keep
@@ -16,6 +24,9 @@ from emotion_llama.predict import Predictor
 from emotion_llama.records import Clip
 
 NOISE, CLEAN = "noise.jsonl", "clean"
+NOISE_BATCHES = "noise_batches.jsonl"
+NOISY_ALREADY = "the data have such noise already"
+"""Why clips of a NOISE track are not disturbed as a NOISE track is."""
 
 
 class NoiseExaminer:
@@ -39,11 +50,17 @@ class NoiseExaminer:
         self.protocol = protocol
         self.parts = parts
         self.others = others
-        self._suite = tuple(one for one in SUITE if one.kind in parts)
+        self._batches = Batches(MOST)  # a clip in all its conditions, unless memory runs out
+        self._suite = tuple(one for one in SUITE if set(one.needs) <= set(parts))
 
     def run(self, block: tuple[int, Sequence[EvalSample]]) -> Rows:
         """Answer for the clips of one numbered block, each in every condition."""
-        return {NOISE: [row for sample in block[1] for row in self._rows(sample)]}
+        number, samples = block
+        failed_before = self._batches.num_failed
+        rows: Rows = {NOISE: [row for sample in samples for row in self._rows(sample)]}
+        if failed := self._batches.num_failed - failed_before:
+            rows[NOISE_BATCHES] = [batch_row(number, self._batches.size, failed)]
+        return rows
 
     def save(self) -> None:
         """Do nothing: the run writes what blocks come to."""
@@ -55,24 +72,35 @@ class NoiseExaminer:
         except (ValueError, OSError) as error:
             yield _failed(sample, str(error))
             return
-        clips: dict[str, Clip] = {CLEAN: self.predictor.reader.finish(material.seen)}
-        for disturbance, made in disturbed_clips(material, self._suite):
+        clips: dict[str, Clip] = {CLEAN: self.predictor.reader.finish(material.seen, sample.span)}
+        suite = self._suite
+        if self.protocol.noisy and MER_NOISE in suite:
+            suite = tuple(one for one in suite if one != MER_NOISE)
+            yield _left_out(sample, MER_NOISE.title, NOISY_ALREADY)
+        for disturbance, made in disturbed_clips(material, suite):
             if isinstance(made, LeftOutError):
-                yield {
-                    "sample_id": sample.sample_id,
-                    "variant": disturbance.title,
-                    "left_out": str(made),
-                }
+                yield _left_out(sample, disturbance.title, str(made))
             else:
                 clips[disturbance.title] = made
-        yield from self._answers(sample, clips)
+        levels = {one.title: drawn_levels(one, sample.sample_id) for one in suite if one.draw}
+        for row in self._answers(sample, clips):
+            yield {**row, "levels": levels[row["variant"]]} if row["variant"] in levels else row
 
     def _answers(self, sample: EvalSample, clips: dict[str, Clip]) -> Iterator[Row]:
-        encoded = self.predictor.encode([keep(clip, self.parts) for clip in clips.values()])
-        labels = self.protocol.asked or None
-        answers = self.predictor.answer(encoded, labels, with_reason=False)
-        for name, answer in zip(clips, answers, strict=True):
-            yield variant_row(sample.sample_id, name, answer, self.protocol)
+        def answer(names: Sequence[str]) -> list[Row]:
+            encoded = self.predictor.encode([keep(clips[name], self.parts) for name in names])
+            labels = self.protocol.asked or None
+            answers = self.predictor.answer(encoded, labels, with_reason=False)
+            return [
+                variant_row(sample.sample_id, name, found, self.protocol)
+                for name, found in zip(names, answers, strict=True)
+            ]
+
+        def lost(names: Sequence[str], error: str) -> list[Row]:
+            return [_failed(sample, error, name) for name in names]
+
+        for rows in self._batches.work(list(clips), answer, lost):
+            yield from rows
 
 
 def failed_noise(samples: Sequence[EvalSample], error: str) -> Rows:
@@ -80,5 +108,9 @@ def failed_noise(samples: Sequence[EvalSample], error: str) -> Rows:
     return {NOISE: [_failed(sample, error) for sample in samples]}
 
 
-def _failed(sample: EvalSample, error: str) -> Row:
-    return {"sample_id": sample.sample_id, "variant": CLEAN, "error": error}
+def _left_out(sample: EvalSample, variant: str, why: str) -> Row:
+    return {"sample_id": sample.sample_id, "variant": variant, "left_out": why}
+
+
+def _failed(sample: EvalSample, error: str, variant: str = CLEAN) -> Row:
+    return {"sample_id": sample.sample_id, "variant": variant, "error": error}

@@ -185,9 +185,6 @@ def clue_overlap(judge: Judge, pair: TextPair) -> ClipOverlap:
 
     One question (EMER, Lian et al. 2023, clue overlap). A pair in different languages, or without
     one of the texts, is not scored.
-
-    Raises:
-        ConnectionError: the judge cannot be reached
     """
     blank = _blank(judge, pair, "clue_overlap", CLUE_PROMPT)
     if blank.left_out:
@@ -202,9 +199,6 @@ def label_overlap(judge: Judge, pair: TextPair) -> ClipOverlap:
     Three questions (EMER, Lian et al. 2023, label overlap): the words of the reference, those of
     the prediction, the score. A reference without an emotion word is not scored; a prediction
     without one is.
-
-    Raises:
-        ConnectionError: the judge cannot be reached
     """
     result = _blank(judge, pair, "label_overlap", WORDS_PROMPT, LABEL_PROMPT)
     if result.left_out:
@@ -270,7 +264,6 @@ def calibrate(
 
     Raises:
         ValueError: fewer than two texts, or equal ones
-        ConnectionError: the judge cannot be reached
     """
     others = _derangement(texts, seed)
     same = [measure(judge, TextPair(str(n), one, one)) for n, one in enumerate(texts)]

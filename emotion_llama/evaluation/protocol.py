@@ -42,6 +42,9 @@ class Protocol(BaseModel):
     """smallest and largest truth of a sentiment protocol"""
     face_source: Literal["detect", "whole-frame"] = "detect"
     """``whole-frame`` where each picture is a face already"""
+    noisy: bool = False
+    """whether the published clips have noise and blur already, as those of MER-NOISE; such
+    noise is not laid over them a second time. ``false`` for a clean copy of the same clips"""
     group_by: str | None = None
     """group that intervals are drawn over (``speaker``); ``None``: clips"""
     metric: str
@@ -51,6 +54,8 @@ class Protocol(BaseModel):
     """figures of the paper on this protocol, as shares where they are shares"""
     published_by: str | None = None
     """where those figures stand"""
+    hit_rate_set: str | None = None
+    """which of MER-UniBench's basic sets, scored by hit rate, the clips are; ``None``: none"""
     layout: str
     """what the folder must hold, for errors and docs"""
     source: str
@@ -65,6 +70,10 @@ class Protocol(BaseModel):
             raise ValueError(msg)
         if self.kind == "sentiment" and self.value_range is None:
             msg = "found no value_range, expected the smallest and the largest truth"
+            raise ValueError(msg)
+        if self.value_range and not self.value_range[0] < 0 < self.value_range[1]:
+            low, high = self.value_range
+            msg = f"found the value_range {low:g} to {high:g}, expected below 0 to above 0"
             raise ValueError(msg)
         strangers = sorted(set(self.mapping.values()) - set(self.labels))
         if strangers:

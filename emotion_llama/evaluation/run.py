@@ -16,7 +16,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from emotion_llama.bulk import Done, run_bulk
-from emotion_llama.evaluation.blocks import BlockFiles, in_blocks, in_order
+from emotion_llama.evaluation.batches import MOST
+from emotion_llama.evaluation.blocks import BlockFiles, Item, in_blocks, in_order
 from emotion_llama.evaluation.examiner import Asked, Examiner, Rows, failed_answers
 from emotion_llama.evaluation.noise import NoiseExaminer, failed_noise
 from emotion_llama.evaluation.protocol import Protocol
@@ -30,6 +31,7 @@ from emotion_llama.version import package_versions
 
 RUN_FILE = "run.json"
 BATCH_SIZE = 16
+"""On a CPU, where clips are encoded and scored one by one and a larger batch gains nothing."""
 ANALYSED = 300
 """Samples that are explained and asked in other ways too: an interval of 6 points."""
 DISTURBED = 60
@@ -61,9 +63,16 @@ class RunSettings(BaseModel):
     """samples with a reason, and those asked in other ways too"""
     disturbed: int = DISTURBED
     """of these, samples that every disturbance is tried on"""
-    batch_size: int = BATCH_SIZE
+    batch_size: int | Literal["auto"] = BATCH_SIZE
+    """samples that are answered together; ``auto``: as many as fit into a GPU's memory, which may
+    be others in another run and move the last digits of probabilities"""
     seed: int = 0
     """of the choice of samples"""
+
+    @property
+    def block_size(self) -> int:
+        """Samples that are written down together."""
+        return MOST if self.batch_size == "auto" else self.batch_size
 
 
 @dataclass(frozen=True)
@@ -86,13 +95,15 @@ class Progress:
 
 
 def settings_of(predictor: Predictor, preset: str, **changes: Any) -> RunSettings:
-    """Give the settings of a run of a loaded preset.
+    """Give the settings of a run of a loaded preset; on a CPU, batches are of `BATCH_SIZE`.
 
     Args:
         predictor: as loaded from ``preset``
         preset: name, folder or hub id
         **changes: other fields of `RunSettings`
     """
+    if changes.get("batch_size") == "auto" and predictor.model.device.type != "cuda":
+        changes["batch_size"] = BATCH_SIZE
     return RunSettings(
         preset=predictor.preset,
         preset_sha256=folder_hash(find_preset(preset)),
@@ -110,8 +121,8 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def chosen(samples: Sequence[EvalSample], limit: float | None, seed: int) -> list[EvalSample]:
-    """Draw samples with a seed, and give them in their order.
+def chosen(samples: Sequence[Item], limit: float | None, seed: int) -> list[Item]:
+    """Draw samples, or their rows, with a seed, and give them in their order.
 
     Raises:
         ValueError: a limit of 0 or less
@@ -158,7 +169,8 @@ def answer_samples(
     analysed = chosen(samples, most, settings.seed)
     asked = _asked(protocol, settings)
     names = frozenset(sample.sample_id for sample in analysed)
-    make = partial(_examiner, workers.make, protocol, asked, names)
+    size = None if settings.batch_size == "auto" else settings.batch_size
+    make = partial(_examiner, workers.make, protocol, asked, names, size, tuple(samples))
     lost = partial(failed_answers, protocol)
     _ask(out, "answers", samples, settings, workers, make, lost, progress)
     if "noise" in settings.analyses and protocol.kind == "labels":
@@ -180,9 +192,14 @@ def _asked(protocol: Protocol, settings: RunSettings) -> Asked:
 
 
 def _examiner(
-    load: Callable[[], Predictor], protocol: Protocol, asked: Asked, analysed: frozenset[str]
+    load: Callable[[], Predictor],
+    protocol: Protocol,
+    asked: Asked,
+    analysed: frozenset[str],
+    batch_size: int | None,
+    every: tuple[EvalSample, ...],
 ) -> Examiner:
-    return Examiner(load(), protocol, asked, analysed)
+    return Examiner(load(), protocol, asked, analysed, batch_size, every)
 
 
 def _noise_examiner(
@@ -206,16 +223,16 @@ def _ask(
 ) -> None:
     """Work on the blocks that are not done yet, and add what comes of them in their order."""
     files = BlockFiles(out, f"{name}.progress.json")
-    blocks: list[Block] = list(enumerate(in_blocks(samples, settings.batch_size)))
+    blocks: list[Block] = list(enumerate(in_blocks(samples, settings.block_size)))
     total = len(samples)
-    progress.show(name, min(total, files.num_done * settings.batch_size), total)
+    progress.show(name, min(total, files.num_done * settings.block_size), total)
     todo = blocks[files.num_done :]
     if not todo:
         return
     results = _results(todo, workers, make, lost)
     for rows in in_order(results, files.num_done):
         files.add(rows)
-        progress.show(name, min(total, files.num_done * settings.batch_size), total)
+        progress.show(name, min(total, files.num_done * settings.block_size), total)
 
 
 def _results(
@@ -245,7 +262,7 @@ def _begin(
     samples: Sequence[EvalSample],
 ) -> None:
     """Write what the run is, or make sure that the run in the folder is the same."""
-    ids = "\n".join(sample.sample_id for sample in samples)
+    ids = "\n".join(f"{one.sample_id} {one.span or ''}".rstrip() for one in samples)
     content = {
         "protocol": protocol.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),

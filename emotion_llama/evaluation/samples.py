@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 _NAMED = 3
 """Names that an error lists before it counts the rest."""
@@ -28,6 +29,9 @@ class Truth:
     """a reference text about the clip's emotion and its reasons"""
 
 
+Side = Literal["left", "right"]
+
+
 @dataclass(frozen=True)
 class EvalSample:
     """One question to the model, with the answer."""
@@ -43,6 +47,10 @@ class EvalSample:
     out"""
     split: str | None = None
     fold: str | None = None
+    span: tuple[float, float] | None = None
+    """start and end in seconds of the part of the file that is asked about; ``None``: all of it"""
+    side: Side | None = None
+    """half of the picture that shows the person; ``None``: the picture is theirs alone"""
 
 
 @dataclass(frozen=True)

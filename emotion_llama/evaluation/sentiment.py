@@ -49,10 +49,11 @@ class SentimentFigures:
     ``None``: all truths are 0"""
     non_positive: TwoWay
     """non-positive against positive, the two classes of CH-SIMS"""
-    acc3: float
-    acc5: float
+    acc3: float | None
+    acc5: float | None
     acc7: float | None
-    """``None``: a range of -1 to 1 has no seven classes"""
+    """``None``: a range of -1 to 1 has no seven classes, and one that is neither this nor -3 to 3
+    has no classes at all"""
     mae: float | None
     """mean distance, in units of the protocol; ``None``: no clip has a value"""
     correlation: float | None
@@ -113,7 +114,8 @@ def sentiment_figures(
     Classes of a range of -3 to 3 (CMU-MOSI, CMU-MOSEI): both values are cut to [-3, 3] for seven
     classes, [-2, 2] for five, [-1, 1] for three, and rounded to whole numbers, halves to the even
     one. Classes of a range of -1 to 1 (CH-SIMS): parted at -0.1 and 0.1 for three, at -0.7, -0.1,
-    0.1 and 0.7 for five. Distance and correlation are of the values as they are, not cut.
+    0.1 and 0.7 for five. Other ranges have no such classes. Distance and correlation are of the
+    values as they are, not cut.
 
     Args:
         values: predicted, n of them; ``None`` where there is none
@@ -121,10 +123,10 @@ def sentiment_figures(
         value_range: smallest and largest truth of the protocol
 
     Raises:
-        ValueError: no clip, another number of values, a value that is no number, another range
+        ValueError: no clip, another number of values, a value that is no number
     """
     predicted, true = _arrays(values, truths)
-    acc = {size: _class_accuracy(predicted, true, value_range, size) for size in (3, 5)}
+    acc = {size: _class_accuracy(predicted, true, value_range, size) for size in (3, 5, 7)}
     stated = ~np.isnan(predicted)
     distances = np.abs(predicted - true)[stated]
     zeros = true == 0
@@ -136,7 +138,7 @@ def sentiment_figures(
         non_positive=_two_way(predicted > 0, true > 0, stated),
         acc3=acc[3],
         acc5=acc[5],
-        acc7=None if value_range[1] == 1 else _class_accuracy(predicted, true, value_range, 7),
+        acc7=acc[7],
         mae=float(distances.mean()) if stated.any() else None,
         correlation=_correlation(predicted[stated], true[stated]),
         num_clips=len(true),
@@ -260,18 +262,17 @@ def _two_way(
 
 def _class_accuracy(
     predicted: Numbers, true: Numbers, value_range: tuple[float, float], num_classes: int
-) -> float:
+) -> float | None:
     if value_range == (-3, 3):
         end = num_classes // 2
         classes = [np.round(np.clip(values, -end, end)) for values in (predicted, true)]
-    elif value_range == (-1, 1):
+    elif value_range == (-1, 1) and num_classes in _SIMS_EDGES:
         edges = _SIMS_EDGES[num_classes]
         classes = [
             np.searchsorted(edges, values).astype(np.float64) for values in (predicted, true)
         ]
     else:
-        msg = f"found the range {value_range}, expected (-3, 3) or (-1, 1), which have classes"
-        raise ValueError(msg)
+        return None
     return float(((classes[0] == classes[1]) & ~np.isnan(predicted)).mean())
 
 

@@ -17,6 +17,9 @@ from emotion_llama.config import MediaConfig
 from emotion_llama.evaluation.disturbance import (
     BAR_GREY,
     FACE_PARTS,
+    MER_NOISE,
+    MER_NOISE_FACTORS,
+    MER_NOISE_SNRS_DB,
     SNRS_DB,
     SUITE,
     Disturbance,
@@ -28,6 +31,7 @@ from emotion_llama.evaluation.disturbance import (
     covered,
     disturbed_clip,
     disturbed_clips,
+    drawn_levels,
     frames_on_show,
     mixed,
     read_material,
@@ -141,6 +145,7 @@ def test_every_disturbance_of_a_whole_clip_changes_its_own_part_and_no_other(
         "audio": {"waveform"},
         "vision": {"frames", "key_frame", "crops"},
         "text": set[str](),
+        "audio and vision": {"waveform", "frames", "key_frame", "crops"},
     }
     for disturbance, clip in disturbed_clips(material, SUITE):
         assert isinstance(clip, Clip), disturbance.title
@@ -171,9 +176,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(
 
 
 def test_titles_are_unlike_and_kinds_are_needed() -> None:
-    assert len({one.title for one in SUITE}) == len(SUITE) == 24
-    assert all(one.kind in one.needs for one in SUITE)
-    assert Counter(one.kind for one in SUITE) == {"audio": 13, "vision": 7, "text": 4}
+    assert len({one.title for one in SUITE}) == len(SUITE) == 25
+    assert all(set(one.kind.split(" and ")) == set(one.needs) for one in SUITE)
+    assert Counter(one.kind for one in SUITE) == {
+        "audio": 13,
+        "vision": 7,
+        "text": 4,
+        "audio and vision": 1,
+    }
 
 
 def test_a_clip_without_a_part_is_left_out_and_counted(run: list[EvalSample]) -> None:
@@ -182,7 +192,7 @@ def test_a_clip_without_a_part_is_left_out_and_counted(run: list[EvalSample]) ->
         str(clip) for _, clip in disturbed_clips(words_only, SUITE) if isinstance(clip, ValueError)
     )
     assert reasons == {
-        "the clip has no audio": 13,
+        "the clip has no audio": 14,
         "the clip has no vision": 7,
         "the clip is nothing but text: it would be exchanged as a whole": 1,
     }
@@ -444,6 +454,61 @@ def test_the_bar_lies_over_the_part_it_is_named_after(smile: Material, part: str
 def test_where_no_face_is_found_nothing_is_covered(run: list[EvalSample]) -> None:
     noise = read_material(ClipReader(), run[0], run)
     assert outcome(noise, "occlusion, eyes") == "no face was found to cover"
+
+
+# --- sound and picture at once
+
+
+def test_the_levels_of_mer_noise_are_drawn_by_the_clips_id_and_all_occur() -> None:
+    levels = [drawn_levels(MER_NOISE, f"clip{number}") for number in range(300)]
+    assert levels == [drawn_levels(MER_NOISE, f"clip{number}") for number in range(300)]
+    assert {one["snr_db"] for one in levels} == set(MER_NOISE_SNRS_DB) == {5, 6, 7, 8, 9, 10}
+    assert {one["blur_factor"] for one in levels} == set(MER_NOISE_FACTORS) == {1, 2, 4}
+    assert drawn_levels(MER_NOISE, "clip0", seed=1) != drawn_levels(MER_NOISE, "clip0", seed=3)
+    assert drawn_levels(named("white noise, 10 dB"), "clip0") == {}
+
+
+def test_mer_noise_has_the_drawn_ratio_and_the_drawn_blur(run: list[EvalSample]) -> None:
+    """Over the ids of many clips, each with its own levels."""
+    reader = ClipReader(FRAMES)
+    factors = set()
+    for number in range(8):
+        one = replace(run[0], sample_id=f"id{number}")
+        clean = read_material(reader, one, run)
+        levels = drawn_levels(MER_NOISE, one.sample_id)
+        clip = disturbed_clip(clean, MER_NOISE)
+        assert clip.frames is not None and clean.decoded.frames is not None
+        assert np.array_equal(clip.frames, blurred(clean.decoded.frames, levels["blur_factor"]))
+        assert clip.waveform is not None and clean.decoded.waveform is not None
+        speech = clean.decoded.waveform
+        noise = clip.waveform - speech  # so quiet that the sum is not turned down
+        assert 20 * np.log10(rms(speech) / rms(noise)) == pytest.approx(levels["snr_db"], abs=0.2)
+        factors.add(levels["blur_factor"])
+    assert len(factors) > 1
+
+
+def test_mer_noise_needs_sound_picture_and_another_voice(run: list[EvalSample]) -> None:
+    reader = ClipReader(FRAMES)
+    alone = read_material(reader, run[0], run[:1])
+    assert outcome(alone, MER_NOISE.title) == "no other clip has a voice to lay over this one"
+    sound = read_material(reader, run[1], run)
+    assert outcome(sound, MER_NOISE.title) == "the clip has no vision"
+
+
+# --- parts of one long film
+
+
+def test_another_part_of_the_same_film_is_another_clip(run: list[EvalSample]) -> None:
+    first = replace(run[0], span=(0.0, 0.5))
+    second = replace(run[0], sample_id="later", span=(0.5, 1.0))
+    same = replace(run[0], sample_id="same", span=(0.0, 0.5))
+    reader = ClipReader(FRAMES)
+    heard = outcome(read_material(reader, first, [first, second]), MER_NOISE.title)
+    assert isinstance(heard, Clip) and heard.waveform is not None
+    assert len(heard.waveform) == pytest.approx(RATE / 2, abs=RATE / 10)
+    assert "no other clip has a voice" in str(
+        outcome(read_material(reader, first, [first, same]), MER_NOISE.title)
+    )
 
 
 # --- words

@@ -195,6 +195,20 @@ def test_batches_hold_at_most_what_was_asked_and_change_no_answer(
         assert model.generate_until(ask(model, [medium], None, [context])) == [answer]
 
 
+def test_answers_need_no_bar(load: Callable[..., Any]) -> None:
+    """Other parts of the package switch the bars of transformers off for the whole process."""
+    from transformers.utils import logging as bars
+
+    was_on = bars.is_progress_bar_enabled()
+    model = load(batch_size=1)
+    bars.disable_progress_bar()
+    try:
+        assert len(model.generate_until(ask(model, [picture(0)], None, CONTEXTS[:1]))) == 1
+    finally:
+        if was_on:
+            bars.enable_progress_bar()
+
+
 def test_a_picture_in_memory_is_read_as_its_file(
     load: Callable[..., Any], predictor: Predictor, tmp_path: Path
 ) -> None:

@@ -3,14 +3,19 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from emotion_llama import Predictor
+from emotion_llama.clip_reader import ClipReader
+from emotion_llama.evaluation.disturbance import MER_NOISE, drawn_levels
+from emotion_llama.evaluation.examiner import length_s
 from emotion_llama.evaluation.finish import evaluate, finish, headline, score
+from emotion_llama.evaluation.noise import NOISY_ALREADY
 from emotion_llama.evaluation.protocol import Protocol, load_protocol
 from emotion_llama.evaluation.run import (
     Progress,
@@ -25,6 +30,7 @@ from emotion_llama.evaluation.samples import EvalSample, Reading, Truth
 from emotion_llama.predict import EncodedClip
 from emotion_llama.records import Clip
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LABELS = ("happy", "sad", "neutral")
 FILES = ("answers", "measures", "subsets", "orders", "phrasings", "noise")
 
@@ -249,6 +255,204 @@ def test_parts_that_are_left_out_are_stated_and_change_nothing_else(
     assert film["missing"]["audio"] == "left out on request"  # type: ignore[index]
     assert "gives neither a feature nor text" in str(again["error"])
     assert text["error"] is None
+
+
+def test_clean_clips_are_disturbed_as_a_noise_track_is_and_noisy_ones_are_not(
+    predictor: Predictor, tiny_preset: Path, protocol: Protocol, reading: Reading, tmp_path: Path
+) -> None:
+    films = Reading((reading.samples[0], replace(reading.samples[3], path=EXAMPLES / "smile.mp4")))
+    noise_only = settings(tiny_preset, analyses=("noise",))
+    for name, rules in (
+        ("clean", protocol),
+        ("noisy", protocol.model_copy(update={"noisy": True})),
+    ):
+        answer_samples(films, rules, noise_only, Workers(lambda: predictor), tmp_path / name)
+    clean, noisy = (
+        [row for row in rows(tmp_path / name / "noise.jsonl") if row["variant"] == MER_NOISE.title]
+        for name in ("clean", "noisy")
+    )
+    assert [row["levels"] for row in clean] == [
+        drawn_levels(MER_NOISE, one.sample_id) for one in films.samples
+    ]
+    assert [row["left_out"] for row in noisy] == [NOISY_ALREADY] * 2
+    section = score(tmp_path / "noisy")["noise"]
+    assert section["left_out"][f"{MER_NOISE.title}: {NOISY_ALREADY}"] == 2
+    assert MER_NOISE.name not in {row["name"] for row in section["rows"]}
+    assert score(tmp_path / "clean")["noise"]["rows"][-1]["kind"] == "audio and vision"
+
+
+def test_a_basic_set_has_its_hit_rate_over_the_samples_with_a_reason(
+    predictor: Predictor, tiny_preset: Path, protocol: Protocol, reading: Reading, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    basic = protocol.model_copy(update={"hit_rate_set": "a set"})
+    few = settings(tiny_preset, analyses=("reasons",), analysed=3)
+    answer_samples(reading, basic, few, Workers(lambda: predictor), out)
+    metrics = finish(out, predictor, reading.samples)
+    assert metrics["hits"]["reason"]["num_clips"] == 3
+    assert "Hit rate" in (out / "report.html").read_text("utf-8")
+    assert any("hit rate" in line and "mscore" in line for line in headline(metrics))
+    other = tmp_path / "other"
+    answer_samples(reading, protocol, few, Workers(lambda: predictor), other)
+    assert "MER-UniBench" in finish(other, predictor, reading.samples)["absent"]["hits"]
+
+
+def out_of_memory_above(room: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a predictor run out of memory above a number of clips; give the sizes it is asked for."""
+    encode, sizes = Predictor.encode, []
+
+    def limited(self: Predictor, clips: Sequence[Clip]) -> list[EncodedClip]:
+        sizes.append(len(clips))
+        if len(clips) > room:
+            msg = "CUDA out of memory"
+            raise torch.cuda.OutOfMemoryError(msg)
+        return encode(self, clips)
+
+    monkeypatch.setattr(Predictor, "encode", limited)
+    return sizes
+
+
+def six(reading: Reading) -> Reading:
+    """Six readable samples."""
+    film, _, words, again = reading.samples
+    more = [replace(one, sample_id=f"{one.sample_id}{n}") for n in (1, 2) for one in (film, words)]
+    return Reading((film, words, *more))
+
+
+def test_a_run_that_runs_out_of_memory_loses_no_clip_and_no_byte(
+    predictor: Predictor,
+    tiny_preset: Path,
+    protocol: Protocol,
+    reading: Reading,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = settings(tiny_preset, analyses=("reasons", "noise"), disturbed=3)
+    few = few.model_copy(update={"batch_size": 6})
+    reads, decode = [], ClipReader.decode
+    monkeypatch.setattr(ClipReader, "decode", lambda *a: reads.append(a) or decode(*a))
+    answer_samples(six(reading), protocol, few, Workers(lambda: predictor), tmp_path / "whole")
+    before = len(reads)
+    sizes = out_of_memory_above(2, monkeypatch)
+    answer_samples(six(reading), protocol, few, Workers(lambda: predictor), tmp_path / "small")
+    assert sizes[:4] == [6, 3, 1, 1], "halved until it fits, and small from there on"
+    assert len(reads) == 2 * before, "no file was read again"
+    for name in ("answers", "measures", "noise"):
+        assert (tmp_path / "small" / f"{name}.jsonl").read_bytes() == (
+            tmp_path / "whole" / f"{name}.jsonl"
+        ).read_bytes()
+    assert not (tmp_path / "whole" / "batches.jsonl").exists()
+    metrics = finish(tmp_path / "small", predictor, six(reading).samples)
+    assert metrics["run"]["batches"]["out_of_memory"] > 2
+    assert metrics["counts"]["failed"] == 0
+    assert any("memory ran out" in line for line in headline(metrics))
+
+
+def test_a_clip_that_does_not_fit_alone_has_a_row_that_says_so(
+    predictor: Predictor,
+    tiny_preset: Path,
+    protocol: Protocol,
+    reading: Reading,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out_of_memory_above(0, monkeypatch)
+    few = settings(tiny_preset, analyses=("noise",))
+    answer_samples(reading, protocol, few, Workers(lambda: predictor), tmp_path / "run")
+    answers = rows(tmp_path / "run" / "answers.jsonl")
+    assert [row["sample_id"] for row in answers] == ["film", "broken", "words", "again"]
+    assert all("out of memory" in str(answers[row]["error"]) for row in (0, 2, 3))
+    assert "film" in {row["sample_id"] for row in rows(tmp_path / "run" / "noise.jsonl")}
+
+
+def test_the_size_of_batches_is_tried_on_the_longest_clips(
+    predictor: Predictor,
+    tiny_preset: Path,
+    protocol: Protocol,
+    reading: Reading,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert settings_of(predictor, str(tiny_preset), batch_size="auto").batch_size == 16, "a CPU"
+    auto = settings(tiny_preset, analyses=()).model_copy(update={"batch_size": "auto"})
+    sizes = out_of_memory_above(4, monkeypatch)
+    answer_samples(six(reading), protocol, auto, Workers(lambda: predictor), tmp_path / "run")
+    assert sizes == [8, 4, 4, 2], "two tries, then all six"
+    (told,) = rows(tmp_path / "run" / "batches.jsonl")
+    assert told == {"block": 0, "batch_size": 4, "out_of_memory": 0}
+    assert score(tmp_path / "run")["run"]["batches"]["sizes"] == [4]
+    samples = six(reading).samples
+    assert [one.sample_id for one in sorted(samples, key=length_s)][:3] == [
+        "words",
+        "words1",
+        "words2",
+    ]
+    assert length_s(reading.samples[1]) == 0, "broken"
+    assert length_s(replace(samples[0], span=(1.0, 3.5))) == 2.5
+
+
+def test_descriptions_are_judged_and_what_is_missing_is_filled_up(
+    predictor: Predictor,
+    tiny_preset: Path,
+    reading: Reading,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stub:
+        name, version, outages = "stub", "1", {"status 429": 1}  # noqa: RUF012
+        num_asked = 0
+
+        def ask(self, prompt: str) -> str:
+            Stub.num_asked += 1
+            if Stub.num_asked == 1:
+                raise ConnectionError
+            return '{"words": ["glad"]}' if "<words in" in prompt else '{"score": 7, "reason": ""}'
+
+    monkeypatch.setattr("emotion_llama.evaluation.finish.load_judge", lambda spec: Stub())
+    rules, out = load_protocol("emer"), tmp_path / "run"
+    samples = tuple(
+        replace(one, truth=Truth(description=f"She is glad, {one.sample_id}."))
+        for one in (reading.samples[0], reading.samples[3])
+    )
+    few = settings(tiny_preset, analyses=("reasons",))
+    answer_samples(Reading(samples), rules, few, Workers(lambda: predictor), out)
+    first = finish(out, predictor, samples, judge="stub")
+    assert first["judge"]["missing"] == 1
+    assert any("asks for these alone" in line for line in headline(first))
+    assert "status 429" in (out / "report.html").read_text("utf-8")
+    Stub.num_asked = 10
+    second = finish(out, predictor, samples, judge="stub")
+    assert (second["judge"]["missing"], Stub.num_asked) == (0, 11)
+    assert not any("asks for these alone" in line for line in headline(second))
+
+
+def test_both_senses_must_be_shown_to_be_disturbed_together(
+    predictor: Predictor, tiny_preset: Path, protocol: Protocol, reading: Reading, tmp_path: Path
+) -> None:
+    deaf = settings(tiny_preset, analyses=("noise",), parts=("vision", "text"))
+    answer_samples(reading, protocol, deaf, Workers(lambda: predictor), tmp_path / "run")
+    variants = {row["variant"] for row in rows(tmp_path / "run" / "noise.jsonl")}
+    assert "blur, factor 2" in variants
+    assert MER_NOISE.title not in variants
+
+
+def test_a_part_of_a_film_is_asked_about_alone(
+    predictor: Predictor, tiny_preset: Path, protocol: Protocol, reading: Reading, tmp_path: Path
+) -> None:
+    film = reading.samples[0]
+    parts = (
+        replace(film, sample_id="begin", span=(0.0, 0.5)),
+        replace(film, sample_id="beyond", span=(900.0, 901.0)),
+    )
+    few = settings(tiny_preset, analyses=("reasons",))
+    answer_samples(Reading(parts), protocol, few, Workers(lambda: predictor), tmp_path / "run")
+    begin, beyond = rows(tmp_path / "run" / "answers.jsonl")
+    assert (begin["error"], begin["span_s"]) == (None, [0.0, 0.5])
+    assert "900.00 to 901.00 s" in str(beyond["error"])
+    finish(tmp_path / "run", predictor, parts)
+    with pytest.raises(ValueError, match="sha256"):
+        moved = Reading((replace(parts[0], span=(0.5, 1.0)), *parts[1:]))
+        answer_samples(moved, protocol, few, Workers(lambda: predictor), tmp_path / "run")
 
 
 def test_labels_that_are_offered_and_mapped(

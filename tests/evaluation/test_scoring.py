@@ -5,6 +5,7 @@ import pytest
 from emotion_llama.evaluation.protocol import Protocol, load_protocol
 from emotion_llama.evaluation.scoring import (
     compare,
+    score_hits,
     score_labels,
     score_noise,
     score_sentiment,
@@ -165,6 +166,16 @@ def test_sentiment_leaves_true_zeros_out_of_its_leading_figure() -> None:
     assert found["num_clips"] == 3
 
 
+def test_sentiment_of_few_clips_has_no_interval_and_of_zeros_no_leading_figure() -> None:
+    rules = load_protocol("manifest-sentiment")
+    one = [row("a", "x", "happy", truth={"value": 2.0, "label": None})]
+    found = score_sentiment(rules, one)["sentiment"]
+    assert (found["weighted_f1"]["value"], found["weighted_f1"]["low"]) == (1, None)
+    assert found["acc7"] is not None
+    zero = [row("a", "x", "happy", truth={"value": 0.0, "label": None})]
+    assert score_sentiment(rules, zero)["sentiment"]["weighted_f1"]["value"] is None
+
+
 def test_words_of_label_and_reason_are_scored() -> None:
     rules = load_protocol("mer2024-ov")
     truth = {"label": None, "votes": None, "value": None, "words": ["joyful", "surprised"]}
@@ -173,6 +184,34 @@ def test_words_of_label_and_reason_are_scored() -> None:
     assert found["open_words"]["precision"] == 0.5, "a clip without an answer scores 0"
     assert found["open_words"]["num_unparsed"] == 1
     assert next(iter(found["baselines"])).startswith("always ")
+
+
+def test_hits_are_counted_over_reasons_and_padding_costs() -> None:
+    rules = load_protocol("mer2023-multi")
+    rows = [
+        row("a", "happy", "happy", reason="A smile: she looks joyful."),
+        row("b", "sad", "happy", reason="He is sad, angry, happy, worried and surprised."),
+        row("c", "sad", "sad", reason="Nothing is told."),
+        row("d", "angry", None),
+        row("e", "neutral", "neutral", reason="A calm face."),
+    ]
+    found = score_hits(rules, rows)
+    assert found is not None
+    assert found["set"].startswith("MER2023 (MULTI")
+    own, both = found["reason"], found["label_and_reason"]
+    assert own["hit_rate"] == pytest.approx(2 / 4), "c has no word and d no answer"
+    assert both["hit_rate"] == pytest.approx(3 / 4)
+    assert own["mscore"] < own["hit_rate"]
+    assert own["unscored"] == {"neutral": 1}
+    assert own["num_unparsed"] == 1
+    assert found["always_all_labels"]["hit_rate"] == 1
+
+
+def test_hits_are_for_basic_sets_with_reasons_alone() -> None:
+    rows = [row("a", "happy", "happy")]
+    assert score_hits(load_protocol("mer2023-semi"), rows) is None
+    bare = [{**one, "reason": None} for one in rows]
+    assert score_hits(load_protocol("meld"), bare) is None
 
 
 def test_runs_are_compared_by_id(protocol: Protocol) -> None:

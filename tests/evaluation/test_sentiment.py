@@ -107,7 +107,6 @@ def test_without_a_truth_other_than_zero_there_is_no_second_reading() -> None:
         ([1.0], [1.0, 2.0], MOSI, "1 answers to 2 clips"),
         ([math.nan], [1.0], MOSI, "no finite number"),
         ([1.0], [math.inf], MOSI, "no finite number"),
-        ([1.0], [1.0], (-5.0, 5.0), r"range \(-5.0, 5.0\), expected \(-3, 3\) or \(-1, 1\)"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(
@@ -115,6 +114,13 @@ def test_what_cannot_be_scored_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         sentiment_figures(values, truths, value_range)
+
+
+def test_a_range_of_ones_own_has_distances_and_two_classes_and_no_others() -> None:
+    figures = sentiment_figures([4.0, -1.0], [5.0, -2.0], (-5.0, 5.0))
+    assert (figures.acc3, figures.acc5, figures.acc7) == (None, None, None)
+    assert figures.mae == 1
+    assert figures.non_negative.accuracy == 1
 
 
 def test_words_are_scored_without_zeros_and_neutral_is_wrong() -> None:

@@ -1,15 +1,16 @@
-"""IEMOCAP: evaluation texts, transcriptions and sentences -> samples.
+"""IEMOCAP: evaluation texts, transcriptions, films of dialogues and sentences -> samples.
 
-Knows: the folders of a session and the lines of its texts. Does not know: the videos of the whole
-dialogues, which show two people side by side.
+Knows: the folders of a session, the lines of its texts, on which side of a film who is seen. Does
+not know: how a part of a film is read.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from emotion_llama.evaluation.protocol import Protocol
 from emotion_llama.evaluation.readers.files import (
@@ -21,7 +22,7 @@ from emotion_llama.evaluation.readers.files import (
     read_options,
 )
 from emotion_llama.evaluation.readers.gather import Found, gather
-from emotion_llama.evaluation.samples import EvalSample, Reading, Truth
+from emotion_llama.evaluation.samples import EvalSample, Reading, Side, Truth
 
 Code = Literal["ang", "hap", "exc", "sad", "neu", "fru", "fea", "sur", "dis", "oth", "xxx"]
 
@@ -40,9 +41,13 @@ NAMES: Mapping[Code, str] = {
 }
 """Code of the evaluation texts -> name; ``xxx``: the annotators agreed on nothing."""
 
-_TURN = re.compile(r"^\[[^\]]*\]\t(?P<turn>[^\t]*)\t(?P<code>[^\t]*)\t")
+_TURN = re.compile(
+    r"^\[(?P<start_s>[\d.]+) - (?P<end_s>[\d.]+)\]\t(?P<turn>[^\t]*)\t(?P<code>[^\t]*)\t"
+)
 _SAID = re.compile(r"^(?P<turn>Ses\w+) \[[^\]]*\]:\s*(?P<text>.*)$")
 _SEXES = {"F": "female", "M": "male"}
+_MARKERS = 5
+"""Place of the letter in ``Ses05F_impro01``."""
 _NUM_SESSIONS = 5
 
 
@@ -51,6 +56,9 @@ class IemocapOptions(BaseModel):
 
     model_config = OPTIONS
 
+    given: Literal["film", "voice"] | None = None
+    """``film``: the turn in the film of its dialogue, ``voice``: the sound of its sentence;
+    ``None``: of each dialogue the film, where it is there"""
     sessions: tuple[int, ...] = Field(default=(_NUM_SESSIONS,), min_length=1)
     excited_is_happy: bool = False
 
@@ -63,13 +71,35 @@ class TurnRow(BaseModel):
     turn: str = Field(pattern=r"^Ses\d\d[FM]_\w+_[FM][\dX]+\w*$")
     """``Ses05F_impro01_M003``: session, who wears markers, dialogue, who speaks, number"""
     code: Code
+    start_s: float
+    end_s: float
+    """in the film of the dialogue"""
+
+    @property
+    def speaks(self) -> str:
+        """Letter of the one who speaks, ``F`` or ``M``."""
+        return self.turn.rsplit("_", 1)[1][0]
+
+    @property
+    def side(self) -> Side:
+        """Where in the film: who wears markers, as the dialogue's name tells, sits on the left."""
+        return "left" if self.turn[_MARKERS] == self.speaks else "right"
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> "TurnRow":
+        if self.end_s <= self.start_s:
+            msg = (
+                f"found a turn from {self.start_s:g} to {self.end_s:g} s, expected an end after it"
+            )
+            raise ValueError(msg)
+        return self
 
 
 def read(folder: Path, protocol: Protocol, work: Path) -> Reading:
     """Read sessions of IEMOCAP.
 
     Raises:
-        MissingDataError: a session's texts, or all its sentences, are missing
+        MissingDataError: a session's texts, or all films and sentences, are missing
         ValueError: a text breaks its form
     """
     options = read_options(protocol, IemocapOptions)
@@ -93,9 +123,10 @@ def read(folder: Path, protocol: Protocol, work: Path) -> Reading:
 def _clips(path: Path, place: Path, session: str, options: IemocapOptions) -> Iterator[Found]:
     """Read one dialogue."""
     said = _transcriptions(place / "dialog" / "transcriptions" / path.name)
+    film = place / "dialog" / "avi" / "DivX" / f"{path.stem}.avi"
+    given = options.given or ("film" if film.is_file() else "voice")
     for row in _turns(path):
         label = NAMES[row.code]
-        letter = row.turn.rsplit("_", 1)[1][0]
         sample = EvalSample(
             sample_id=row.turn,
             path=None,
@@ -104,15 +135,20 @@ def _clips(path: Path, place: Path, session: str, options: IemocapOptions) -> It
                 label="happy" if options.excited_is_happy and label == "excited" else label
             ),
             groups={
-                "speaker": f"Session{session}-{letter}",
-                "sex": _SEXES[letter],
+                "speaker": f"Session{session}-{row.speaks}",
+                "sex": _SEXES[row.speaks],
                 "session": session,
                 "source": path.stem,
                 "language": "en",
+                "given": given,
             },
             split=f"Session{session}",
         )
-        yield Found(sample, (place / "sentences" / "wav" / path.stem / f"{row.turn}.wav",))
+        if given == "film":
+            sample = replace(sample, span=(row.start_s, row.end_s), side=row.side)
+            yield Found(sample, (film,))
+        else:
+            yield Found(sample, (place / "sentences" / "wav" / path.stem / f"{row.turn}.wav",))
 
 
 def _turns(path: Path) -> Iterator[TurnRow]:

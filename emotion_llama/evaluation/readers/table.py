@@ -53,6 +53,8 @@ class ManifestRow(BaseModel):
         default=None, validation_alias=AliasChoices("text", "transcript", "sentence")
     )
     label: str | None = Field(default=None, validation_alias=AliasChoices("label", "emotion"))
+    value: Any = None
+    """sentiment; looked at where the protocol scores it, of any form elsewhere"""
     clip_id: str | None = None
     speaker: str | None = Field(default=None, validation_alias=AliasChoices("speaker", "person"))
     sex: str | None = None
@@ -185,12 +187,32 @@ def _manifest_clip(number: int, row: ManifestRow, path: Path, protocol: Protocol
         truth=Truth(
             label=label_form(row.label, protocol) if row.label else None,
             votes=vote_shares(_votes(row, f"{path}, row {number}", protocol), protocol),
+            value=_value(row, f"{path}, row {number}", protocol),
         ),
         groups=row.groups,
         split=row.split,
         fold=row.fold,
     )
     return Found(sample, (path.parent / row.path,) if row.path else ())
+
+
+def _value(row: ManifestRow, where: str, protocol: Protocol) -> float | None:
+    """Read the sentiment of a row; ``None`` where the protocol scores something else."""
+    if protocol.kind != "sentiment" or protocol.value_range is None:
+        return None
+    low, high = protocol.value_range
+    try:
+        value = float("nan") if isinstance(row.value, bool) else float(row.value)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not low <= value <= high:  # no number lies in no range
+        found = "nothing" if row.value is None else repr(row.value)
+        msg = (
+            f"{where}, value: found {found}, expected a number from {low:g} to {high:g}; mend the "
+            "row, or state another range (--value-range)"
+        )
+        raise ValueError(msg)
+    return value
 
 
 def _votes(row: ManifestRow, where: str, protocol: Protocol) -> Mapping[str, float]:

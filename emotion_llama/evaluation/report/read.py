@@ -340,6 +340,7 @@ class MetricsRow(BaseModel):
     groups: Mapping[str, GroupsRow] | None = None
     sentiment: Mapping[str, Any] | None = None
     open_words: Mapping[str, Any] | None = None
+    hits: Mapping[str, Any] | None = None
     judge: Mapping[str, Any] | None = None
     proxies: Mapping[str, Any] | None = None
     comparison: ComparisonRow | None = None

@@ -486,6 +486,16 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "open_words", "Open vocabulary", _named("open_words", "Words against words of people.")
     ),
+    Section(
+        "hits",
+        "Hit rate",
+        _named(
+            "hits",
+            "Is the true label among the words of the answer, on emotion wheels? Truths on no "
+            "wheel, such as neutral, are skipped. Never read a hit rate without mscore, which many "
+            "words cost; figures of another lexicon are not comparable.",
+        ),
+    ),
     Section("judge", "Judged reasons", _named("judge", "Reasons as a judge model scores them.")),
     Section(
         "proxies",
@@ -504,6 +514,7 @@ _LABELS_ONLY = (
     "soft_labels",
     "groups",
     "valence",
+    "hits",
 )
 
 KINDS: Mapping[str, Kind] = {

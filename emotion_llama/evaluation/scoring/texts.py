@@ -18,8 +18,10 @@ from emotion_llama.evaluation.sentiment import sentiment_figures, value_of
 from emotion_llama.evaluation.wheel import (
     CONSTANT_WORDS,
     Lexicon,
+    constant_hit_figures,
     constant_wheel_figures,
     emotion_words,
+    hit_figures,
     lexicon_set_figures,
     load_lexicon,
     wheel_figures,
@@ -90,12 +92,16 @@ def _leading(
         two = sentiment_figures([v for v, _ in drawn], [t for _, t in drawn], value_range)
         return 0.0 if two.without_zeros is None else two.without_zeros.weighted_f1
 
-    interval = bootstrap(lambda rows: (weighted_f1(rows),), len(pairs), num_resamples=NUM_DRAWS)[0]
+    interval = None
+    if len(pairs) > 1:
+        interval = bootstrap(
+            lambda rows: (weighted_f1(rows),), len(pairs), num_resamples=NUM_DRAWS
+        )[0]
     return {
         "weighted_f1": {
-            "value": weighted_f1(range(len(pairs))),
-            "low": interval.low,
-            "high": interval.high,
+            "value": weighted_f1(range(len(pairs))) if pairs else None,
+            "low": interval and interval.low,
+            "high": interval and interval.high,
             "num_clips": len(pairs),
         }
     }
@@ -120,6 +126,35 @@ def score_words(protocol: Protocol, rows: Sequence[Row]) -> Section:
             f"always {', '.join(CONSTANT_WORDS)}": constant_wheel_figures(truths, lexicon).to_dict()
         },
         "absent": {},
+    }
+
+
+def score_hits(protocol: Protocol, rows: Sequence[Row]) -> Section | None:
+    """Say how often the true label is among the words of a free answer (AffectGPT, ICML 2025).
+
+    The published measure has models describe a clip without a list of labels. The reason is such
+    an answer; with the label, which was chosen from a list, it stands beside it. Without a look at
+    the clip all labels hit always, so that answer stands there too.
+
+    Args:
+        protocol: one of MER-UniBench's basic sets, else there is nothing to score
+        rows: of the samples that a reason was asked for; one without an answer is no hit
+
+    Returns:
+        ``None`` where the protocol is no such set, or no reason was written
+    """
+    if protocol.hit_rate_set is None or not any(row.get("reason") for row in rows):
+        return None
+    lexicon = load_lexicon()
+    truths = [str(row["target"]) for row in rows]
+    reasons = [emotion_words(row["reason"], lexicon) if row.get("reason") else None for row in rows]
+    with_label = [None if row["error"] else _words(row, lexicon) for row in rows]
+    return {
+        "set": protocol.hit_rate_set,
+        "lexicon": lexicon.name,
+        "reason": hit_figures(truths, reasons, protocol.labels, lexicon).to_dict(),
+        "label_and_reason": hit_figures(truths, with_label, protocol.labels, lexicon).to_dict(),
+        "always_all_labels": constant_hit_figures(truths, protocol.labels, lexicon).to_dict(),
     }
 
 

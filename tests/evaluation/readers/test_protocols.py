@@ -66,6 +66,19 @@ def test_the_question_of_nine_labels_for_seven_has_three_stated_answers() -> Non
     assert not own.published and mapped.published == strict.published
 
 
+def test_the_basic_sets_of_mer_unibench_say_so() -> None:
+    sets = {name: load_protocol(name) for name in protocol_names()}
+    basic = {name for name, one in sets.items() if one.hit_rate_set}
+    assert basic == {"mer2023-multi", "mer2024-semi", "iemocap-4", "meld"}
+    assert all("hit_rate" in sets[name].published for name in basic)
+
+
+def test_only_the_noise_tracks_are_noisy() -> None:
+    noisy = {name for name in protocol_names() if load_protocol(name).noisy}
+    assert noisy == {"mer2023-noise", "mer2024-noise"}
+    assert all("not laid over them again" in " ".join(load_protocol(n).note.split()) for n in noisy)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -83,6 +83,44 @@ def test_what_is_no_count_of_votes_is_named(count: str, tmp_path: Path) -> None:
         read("manifest", tmp_path)
 
 
+def test_a_table_of_sentiment(tmp_path: Path) -> None:
+    rows = "path,value,text\na.mp4,2.4,\nb.mp4,-3,Bad.\nc.mp4,0,\n"
+    write(tmp_path, {"manifest.csv": rows}, ["a.mp4", "b.mp4", "c.mp4"])
+    reading = read("manifest-sentiment", tmp_path)
+    assert [one.truth.value for one in reading.samples] == [2.4, -3, 0]
+    assert {one.truth.label for one in reading.samples} == {None}
+    lines = '{"text": "Good.", "value": 1}\n{"text": "Bad.", "value": "-0.5"}\n'
+    write(tmp_path, {"t/clips.jsonl": lines})
+    reading = read("manifest-sentiment", tmp_path / "t" / "clips.jsonl")
+    assert [one.truth.value for one in reading.samples] == [1, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("3.1", "'3.1'"), ("-4", "'-4'"), ("", "nothing"), ("good", "'good'"), ("nan", "'nan'")],
+)
+def test_what_is_no_value_of_the_range_is_named(value: str, found: str, tmp_path: Path) -> None:
+    rows = f"path,value\na.mp4,1\na.mp4,{value}\n"
+    write(tmp_path, {"manifest.csv": rows}, ["a.mp4"])
+    with pytest.raises(ValueError, match=rf"row 2, value: found {found}, expected .* -3 to 3"):
+        read("manifest-sentiment", tmp_path)
+
+
+def test_a_table_without_values_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {"manifest.csv": "path,label\na.mp4,sad\n"}, ["a.mp4"])
+    with pytest.raises(ValueError, match="row 1, value: found nothing"):
+        read("manifest-sentiment", tmp_path)
+    text = '{"text": "Good.", "value": true}\n'
+    write(tmp_path, {"t/clips.jsonl": text})
+    with pytest.raises(ValueError, match="found True"):
+        read("manifest-sentiment", tmp_path / "t" / "clips.jsonl")
+
+
+def test_a_column_of_that_name_is_left_alone_where_labels_are_scored(tmp_path: Path) -> None:
+    write(tmp_path, {"manifest.csv": "path,label,value\na.mp4,sad,cheap\n"}, ["a.mp4"])
+    assert read("manifest", tmp_path).samples[0].truth.value is None
+
+
 def test_repeated_and_missing_clips(tmp_path: Path) -> None:
     write(tmp_path, {"manifest.csv": "path,label\na.mp4,sad\na.mp4,happy\n"})
     with pytest.raises(MissingDataError, match=r"any of the 2 clips, such as .*a\.mp4"):
