@@ -1,0 +1,87 @@
+"""What the page says in fixed words: what it is for, what it is not for, what happens to a clip.
+
+Knows: sentences. Does not know: layout, clips, answers.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from emotion_llama.modalities import Part
+
+TITLE: Final = "Emotion-LLaMA"
+PURPOSE: Final = "A short clip of a person goes in; an emotion and the reasons for it come out."
+
+NOT_FOR: Final = (
+    "It is no lie detector and no diagnosis.",
+    "Do not judge people by it: not at work, not at school, not at a border.",
+    "It sees one short clip and knows nothing else about the person. What a face, a voice and "
+    "words show is not what somebody feels.",
+    "It learned from acted and posed emotions of few people, and is often wrong.",
+)
+"""Said on the page itself, beside every answer: who shares an answer shares these too."""
+
+NOT_FOR_SHORT: Final = (
+    "No lie detector, no diagnosis, not for judging people at work, at school or at a border."
+)
+
+CONSENT: Final = "Show only people who agreed to it."
+
+ENGLISH_ONLY: Final = "The model reads English: give an English translation, or leave it out."
+
+_MINI_TALK: Final = (
+    "The preset mini was trained on two questions only: which emotion it is, and why. It takes "
+    "any other question for one of these, so do not expect more of it than it knows of them."
+)
+_OTHER_TALK: Final = (
+    "The model was trained on two kinds of questions: which emotion it is, and why. Answers to "
+    "others are worth less."
+)
+
+START: Final = "Give a clip or words, then press the button."
+SHARE: Final = (
+    "The record is the one that emotion-llama predict --json writes, with the SHA-256 of the file. "
+    "A face is personal data: tick the box only if the person agrees."
+)
+
+FAULT: Final = (
+    "Something failed here that should not have; the log of the server has it. Try again, or try "
+    "another clip."
+)
+TEXT_LEFT_OUT: Final = (
+    "the words were left out: they are those of the whole clip, and it is answered in segments"
+)
+GONE: Final = "This answer is no longer kept here; let the clip be answered again."
+TOO_LATE: Final = "It took too long and was given up; try a shorter clip, or later."
+
+PART_WORDS: Mapping[Part, str] = {
+    "vision": "the picture",
+    "audio": "the voice",
+    "text": "the words",
+}
+
+
+def kept(minutes: int) -> str:
+    """Say what happens to a file."""
+    return (
+        f"Clips are read on this server and sent nowhere else. Files are deleted after {minutes} "
+        "minutes, and what was computed from them when you leave or after that time."
+    )
+
+
+def talk_help(*, is_mini: bool) -> str:
+    """Say what can be asked."""
+    return _MINI_TALK if is_mini else _OTHER_TALK
+
+
+def transcript_help(speech_model: str | None) -> str:
+    """Say which words may be given, and what happens where none are.
+
+    Args:
+        speech_model: what recognises speech; ``None``: nothing does
+    """
+    if speech_model is None:
+        return "In English: the model reads nothing else. Speech is not recognised here."
+    return (
+        f"In English: the model reads nothing else. Left empty, {speech_model} writes down what it "
+        "hears, in the language that is spoken: use that for English only."
+    )
