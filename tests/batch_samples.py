@@ -11,10 +11,10 @@ from emotion_llama.config import ServeConfig
 from emotion_llama.labels import LabelSet, label_set
 from emotion_llama.predict import EncodedClip
 from emotion_llama.records import Evidence, Features, Prediction
-from emotion_llama.server.batch_database import open_database
-from emotion_llama.server.batch_files import BatchFiles
-from emotion_llama.server.batch_records import NewClip
-from emotion_llama.server.batch_store import BatchStore
+from emotion_llama.server.batches.database import open_database
+from emotion_llama.server.batches.files import BatchFiles
+from emotion_llama.server.batches.records import NewClip
+from emotion_llama.server.batches.store import BatchStore
 from emotion_llama.server.engine import BusyError, NotServingError
 
 EVIDENCE = Evidence("local", "the corners of the mouth are raised", 2.5, 0.5, 1.5, "stub")

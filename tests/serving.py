@@ -22,7 +22,7 @@ from emotion_llama.media import MediaError, MediaLimitError, text_clip
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Clip, Evidence, Features, Prediction
 from emotion_llama.server.engine import Engine
-from emotion_llama.server.reading import ReadCrashError, ReadTimeoutError
+from emotion_llama.server.reading.readers import ReadCrashError, ReadTimeoutError
 
 HANG_S = 20.0
 """Longer than any test waits."""

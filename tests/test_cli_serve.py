@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from emotion_llama.cli.program import app
 from emotion_llama.cli.serve import is_loopback
-from emotion_llama.server.keys import KeyRing
+from emotion_llama.server.api.keys import KeyRing
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

@@ -79,6 +79,7 @@ LAYERS: dict[str, set[str]] = {
         "media",
         "preset",
     },
+    "markup": GROUND,
     "evaluation": GROUND
     | INPUT
     | MEASURES
@@ -89,13 +90,14 @@ LAYERS: dict[str, set[str]] = {
         "encoded_clip",
         "evidence",
         "modalities",
+        "markup",
         "config_file",
         "bulk",
         "bulk_ray",
     },
     "server": GROUND
-    | INPUT
-    | {"predict", "clip_reader", "encoded_clip", "evidence", "modalities", "timeline"},
+    | {"media", "face", "voice", "prompt", "merr"}
+    | {"predict", "clip_reader", "encoded_clip", "evidence", "modalities", "markup", "terminal"},
     "terminal": GROUND,
     "doctor": GROUND,
     "face_report": GROUND | {"media", "face", "clip_faces", "terminal"},

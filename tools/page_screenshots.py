@@ -20,9 +20,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from emotion_llama.config import ServeConfig
-from emotion_llama.server.api import make_app
+from emotion_llama.server.api.app import make_app
+from emotion_llama.server.api.uploads import UploadFolder
 from emotion_llama.server.service import make_engine
-from emotion_llama.server.uploads import UploadFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = [ROOT / "examples" / "smile.mp4", ROOT / "examples" / "frown.mp4"]

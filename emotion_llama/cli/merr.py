@@ -153,7 +153,7 @@ def review(
 ) -> None:
     """Serve a page on this machine, and only to it, on which people accept, edit or reject."""
     with one_line_errors(debug, WRONG_COMMAND):
-        from emotion_llama.server import make_app, serve
+        from emotion_llama.server.review import make_app, serve
 
         app_of_page = make_app(dataset, media, reviewer=reviewer)
         serve(app_of_page, port, announce=lambda address: say(f"open {address}"))

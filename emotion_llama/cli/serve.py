@@ -166,7 +166,7 @@ def _add_key(path: Path | None, name: str) -> None:
     if path is None:
         msg = "found --new-key without --keys; name the file that the key's hash is added to"
         raise ValueError(msg)
-    from emotion_llama.server.keys import add_key
+    from emotion_llama.server.api.keys import add_key
 
     key = add_key(path, name)
     typer.echo(key)

@@ -1,5 +1,1 @@
-"""Pages that are served to this machine only; they need the extra ``serve``."""
-
-from emotion_llama.server.review_page import make_app, page_address, require_serve, serve
-
-__all__ = ["make_app", "page_address", "require_serve", "serve"]
+"""What is served: the page and the API of a preset, and the page of reviewers."""

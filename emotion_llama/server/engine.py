@@ -19,7 +19,7 @@ from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.predict import ClipFailure, Labels, Predictor
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Prediction
-from emotion_llama.server.reading import Readers
+from emotion_llama.server.reading.readers import Readers
 
 Result = TypeVar("Result")
 State = Literal["starting", "ready", "draining", "stopped"]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from emotion_llama.config import ServeConfig
 from emotion_llama.predict import Predictor
 from emotion_llama.server.engine import Engine
-from emotion_llama.server.reading import Readers, ReadLimits, make_reader
+from emotion_llama.server.reading.readers import Readers, ReadLimits, make_reader
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -120,10 +120,10 @@ def run(
             or database cannot be read
     """
     require_serve()
-    from emotion_llama.server.api import make_app
-    from emotion_llama.server.keys import KeyRing
-    from emotion_llama.server.observing import log_to_stderr
-    from emotion_llama.server.uploads import UploadFolder
+    from emotion_llama.server.api.app import make_app
+    from emotion_llama.server.api.keys import KeyRing
+    from emotion_llama.server.api.observing import log_to_stderr
+    from emotion_llama.server.api.uploads import UploadFolder
 
     keys = None if places.keys is None else KeyRing.from_file(places.keys)
     with closing(_listener(address)) as listener, _folders(places.data) as (data, own):
@@ -150,8 +150,8 @@ def require_serve() -> None:
     try:
         import fastapi  # noqa: F401
         import gradio  # noqa: F401
-        import python_multipart  # noqa: F401
         import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
         import sqlalchemy  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
@@ -240,6 +240,12 @@ def _serve(
                 host, port = listener.getsockname()[:2]
                 shown = f"[{host}]" if ":" in host else host
                 announce(f"serving on http://{shown}:{port} (API: /docs; Ctrl-C ends)")
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Let open pages go first: each holds a connection that never ends of itself."""
+            if hasattr(app.state, "end_page"):
+                app.state.end_page()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,

@@ -23,9 +23,9 @@ from emotion_llama.evaluation.metrics import (
 )
 from emotion_llama.evaluation.report import KEY_FRAMES, key_frame_name, plots, write_report
 from emotion_llama.evaluation.report.answers import MOST_EXAMPLES, most_confident_wrong
-from emotion_llama.evaluation.report.markup import flat, number, strip, value_of
 from emotion_llama.evaluation.report.read import AnswerRow, ConfusionRow
 from emotion_llama.evaluation.report.sections import SECTIONS
+from emotion_llama.markup import flat, number, strip, value_of
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 SUPPORT = (41, 46, 42, 64, 11, 4)

@@ -379,7 +379,7 @@ def test_10_the_check_sees_what_it_should(text: str) -> None:
 
 def test_10_pages_are_for_this_machine(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uvicorn = pytest.importorskip("uvicorn", reason="NOT CHECKED: the extra 'serve' is not there")
-    from emotion_llama.server import make_app, serve
+    from emotion_llama.server.review import make_app, serve
 
     bound: list[str] = []
     monkeypatch.setattr(

@@ -17,11 +17,11 @@ from serving import running, wait_for
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.records import Prediction
-from emotion_llama.server.api import make_app
+from emotion_llama.server.api.app import make_app
+from emotion_llama.server.api.uploads import UploadFolder
 from emotion_llama.server.engine import Engine
 from emotion_llama.server.page.talk import Talk
 from emotion_llama.server.service import make_engine
-from emotion_llama.server.uploads import UploadFolder
 
 pytestmark = pytest.mark.slow
 

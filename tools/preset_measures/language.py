@@ -108,9 +108,7 @@ def score(results: Sequence[Prediction], items: Sequence[Item]) -> Row:
         "concludes_another": mean_row(
             [sentences.concludes_another(*pair) for pair in pairs], people
         ),
-        "concludes_truly": mean_row(
-            [sentences.concludes_truly(*pair) for pair in pairs], people
-        ),
+        "concludes_truly": mean_row([sentences.concludes_truly(*pair) for pair in pairs], people),
         "frames": len(frames),
         "commonest_frames": [f"{count} x {text}" for text, count in frames.most_common(5)],
         "different_reasons": len(set(reasons)),

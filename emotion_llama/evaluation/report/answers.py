@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotion_llama.evaluation.report.markup import (
+from emotion_llama.evaluation.report.read import AnswerRow, MetricsRow
+from emotion_llama.markup import (
     NONE,
     Html,
     escaped,
@@ -22,7 +23,6 @@ from emotion_llama.evaluation.report.markup import (
     table,
     tag,
 )
-from emotion_llama.evaluation.report.read import AnswerRow, MetricsRow
 
 KEY_FRAMES = "key_frames"
 """Folder in a run with a JPEG picture a clip, called as `key_frame_name` says."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from emotion_llama.evaluation.report.answers import draw_examples, draw_failures
-from emotion_llama.evaluation.report.markup import NONE, Html, note, tag
 from emotion_llama.evaluation.report.read import (
     AnswerRow,
     MetricsRow,
@@ -24,6 +23,7 @@ from emotion_llama.evaluation.report.sections import (
     draw_manifest,
 )
 from emotion_llama.evaluation.report.verdict import draw_verdict
+from emotion_llama.markup import NONE, Html, note, tag
 
 REPORT_FILE = "report.html"
 

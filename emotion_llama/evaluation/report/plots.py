@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from emotion_llama.evaluation.report.markup import title_of
 from emotion_llama.evaluation.report.read import (
     CalibrationRow,
     ConfusionRow,
@@ -23,6 +22,7 @@ from emotion_llama.evaluation.report.read import (
     RiskCoverageRow,
     SubsetsRow,
 )
+from emotion_llama.markup import title_of
 
 BLUE, PALE, ORANGE, GREY = "#0072b2", "#9ecae1", "#d55e00", "#777777"
 COLOUR_MAP = "Blues"

@@ -12,7 +12,16 @@ from typing import Any
 from emotion_llama.evaluation.metrics import LEVEL
 from emotion_llama.evaluation.protocol import Kind
 from emotion_llama.evaluation.report import plots
-from emotion_llama.evaluation.report.markup import (
+from emotion_llama.evaluation.report.read import (
+    FaithfulnessRow,
+    FigureRow,
+    FigureSetRow,
+    GroupsRow,
+    MetricsRow,
+    NoiseRow,
+    NoisesRow,
+)
+from emotion_llama.markup import (
     NONE,
     Html,
     escaped,
@@ -28,15 +37,6 @@ from emotion_llama.evaluation.report.markup import (
     title_of,
     value_of,
     with_range,
-)
-from emotion_llama.evaluation.report.read import (
-    FaithfulnessRow,
-    FigureRow,
-    FigureSetRow,
-    GroupsRow,
-    MetricsRow,
-    NoiseRow,
-    NoisesRow,
 )
 
 _SPACE = "\N{NO-BREAK SPACE}"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotion_llama.evaluation.metrics import LEVEL
-from emotion_llama.evaluation.report.markup import (
+from emotion_llama.evaluation.report.read import FigureRow, MetricsRow
+from emotion_llama.evaluation.report.sections import LEADING, draw_absent, majority_title
+from emotion_llama.markup import (
     Html,
     joined,
     number,
@@ -18,8 +20,6 @@ from emotion_llama.evaluation.report.markup import (
     title_of,
     with_range,
 )
-from emotion_llama.evaluation.report.read import FigureRow, MetricsRow
-from emotion_llama.evaluation.report.sections import LEADING, draw_absent, majority_title
 
 
 @dataclass(frozen=True)

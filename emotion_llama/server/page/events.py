@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from emotion_llama.evaluation.report.markup import Html
+from emotion_llama.markup import Html
 from emotion_llama.prompt import Turn
 from emotion_llama.server.page import panels, share
 from emotion_llama.server.page.steps import Given, Service, View, Views, answer, choose, reply

@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from emotion_llama.evaluation.report.markup import Html
 from emotion_llama.labels import LABEL_SETS
+from emotion_llama.markup import Html
 from emotion_llama.server.page import events, panels, words
 from emotion_llama.server.page.events import (
     CAMERA,

@@ -90,7 +90,7 @@ def measure(clip: Clip, span: tuple[float, float] | None = None) -> Measures:
     """Take what can be drawn of a clip.
 
     Args:
-        clip: as `emotion_llama.server.reading.Readers` gives it
+        clip: as `emotion_llama.server.reading.readers.Readers` gives it
         span: which part of its file it is
     """
     start_s = span[0] if span else 0.0

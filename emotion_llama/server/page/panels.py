@@ -8,9 +8,9 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from emotion_llama.evaluation.report.markup import Html, joined, tag
 from emotion_llama.face.movements import FULL
 from emotion_llama.face.unit_names import grade, titled
+from emotion_llama.markup import Html, joined, tag
 from emotion_llama.modalities import OF_PART, PARTS, Part
 from emotion_llama.records import Evidence, Prediction
 from emotion_llama.server.page import words

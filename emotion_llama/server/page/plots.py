@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_llama.evaluation.report.markup import Html, joined, tag
 from emotion_llama.face.unit_names import UNIT_NAMES
+from emotion_llama.markup import Html, joined, tag
 from emotion_llama.server.page.measures import COLUMNS, Curve, Measures
 
 WIDTH, HEIGHT = 1000.0, 100.0

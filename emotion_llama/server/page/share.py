@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from emotion_llama.evaluation.report.markup import Html, tag
+from emotion_llama.markup import Html, tag
 from emotion_llama.server.page import words
 from emotion_llama.server.page.panels import percent
 from emotion_llama.server.page.talk import Piece, Talk

@@ -22,9 +22,9 @@ from emotion_llama.media.segments import segments
 from emotion_llama.modalities import Part, keep_encoded
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Prediction
-from emotion_llama.server.api_error import ApiError
+from emotion_llama.server.api.api_error import ApiError
+from emotion_llama.server.api.limits import require_labels, require_text
 from emotion_llama.server.engine import BusyError, Engine, NotServingError
-from emotion_llama.server.limits import require_labels, require_text
 from emotion_llama.server.page import words
 from emotion_llama.server.page.language import Translator, not_english
 from emotion_llama.server.page.measures import Measures, measure

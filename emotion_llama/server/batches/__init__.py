@@ -1,0 +1,1 @@
+"""Many clips in one go, kept in a database that outlives the server."""

@@ -1,0 +1,1 @@
+"""Files of strangers -> clips, in processes that may crash, hang or grow alone."""
