@@ -20,6 +20,7 @@ from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.encoders import FeatureExtractor
 from emotion_llama.evidence import measured_evidence
 from emotion_llama.labels import LabelSet, label_set, parse_label, valence
+from emotion_llama.language import not_english
 from emotion_llama.modalities import OF_PART, PARTS, keep_encoded
 from emotion_llama.modalities import Part as ClipPart
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
@@ -161,7 +162,8 @@ class Predictor:
             model,
             processor,
             extractor,
-            preset=model.config.preset or str(preset),
+            # of a folder its name: where it lies is nobody's business who reads an answer
+            preset=model.config.preset or (folder.name if Path(preset).exists() else str(preset)),
             reader=ClipReader(
                 media if isinstance(media, MediaConfig) else preset_media(folder, **(media or {})),
                 measure=measured_evidence,
@@ -639,6 +641,7 @@ class Predictor:
             evidence=evidence,
             warnings=(
                 *(clip.warnings if clip else ()),
+                *self._foreign(request.transcript),
                 *(f"{role}: {_BY_WINDOWS}" for role in request.features.approximate),
                 *_guesses(reason, clip, missing),
                 *self._untrue(reason, clip, label),
@@ -656,6 +659,12 @@ class Predictor:
         conclusion = conclusion_of(reason)
         if conclusion and label and not follows(conclusion, statements(reason), label):
             yield _NOT_BORNE_OUT
+
+    def _foreign(self, transcript: str | None) -> Iterator[str]:
+        """Warn of words in a language that the model does not read."""
+        why = not_english(transcript or "") if self.model.config.reads_english_only else None
+        if why is not None:
+            yield f"the words are not English, the only language that {self.preset} reads: {why}"
 
     def _missing(self, request: EncodedClip) -> dict[Modality, str]:
         """Name every modality that the answer does not use, with the reason."""

@@ -76,7 +76,7 @@ def _clause_end(text: str) -> int | None:
     return end.end() if end else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def statements(reason: str) -> tuple[StatedClue, ...]:
     """Read what a reason states of face and voice."""
     return (*read_facial(reason), *read_voice(reason))

@@ -37,7 +37,7 @@ class Conclusion:
     """whether it says that this is no certainty"""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def conclusion_of(reason: str) -> Conclusion | None:
     """Read the conclusion of a reason; ``None``: it claims nothing that can be looked up."""
     last = re.split(r"(?<=\.) ", reason.strip())[-1]

@@ -13,7 +13,7 @@ import torch
 from emotion_llama import extract as extraction
 from emotion_llama.bulk import Done, StopRunError
 from emotion_llama.clip_reader import ClipReader
-from emotion_llama.config import MediaConfig
+from emotion_llama.config import MediaConfig, SourceConfig
 from emotion_llama.extract import (
     ClipExtractor,
     Encoded,
@@ -74,6 +74,30 @@ def test_stored_features_are_those_of_an_answer(
         assert stored.present == seen.present == ALL[1:] + ALL[:1]
         for name in TENSORS:
             assert torch.equal(getattr(stored, name), getattr(seen, name)), name
+
+
+def test_training_draws_the_features_of_an_answer(
+    clips: list[ClipFile], settings: ExtractSettings, tmp_path: Path
+) -> None:
+    from emotion_llama import Predictor
+    from emotion_llama.train import _Encoders, _sources
+
+    list(extract(clips, settings))
+    table = tmp_path / "clips.csv"
+    rows = [f"{clip.path},happy" for clip in clips[:2]]
+    table.write_text("\n".join(["path,label", *rows]) + "\n", "utf-8")
+    online = SourceConfig(kind="table", path=str(table), tasks=("emotion",))
+    stored = online.model_copy(
+        update={"features": str(settings.store_dir), "media": str(tmp_path / "clips")}
+    )
+    drawn, _ = _sources((online, stored), _Encoders(find_preset("mini")))
+    predictor = Predictor.from_pretrained("mini", device="cpu")
+    for source in drawn:
+        for clip, example in zip(clips, source.examples, strict=False):
+            given = source.features.features(example.clip_id)
+            seen = predictor.embeddings(clip.path)
+            for name in TENSORS:
+                assert torch.equal(getattr(given, name), getattr(seen, name)), name
 
 
 def test_an_answer_from_the_store_is_the_answer_from_the_file(

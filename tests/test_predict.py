@@ -467,3 +467,9 @@ def test_a_talk_goes_on_from_all_that_was_said(predictor: Predictor, talking_fil
     long = predictor.reply([(encoded, [*endless, asked])])[0]
     assert isinstance(long, ClipFailure)
     assert "a shorter transcript, question or talk" in long.error
+
+
+def test_words_in_another_language_are_warned_of(predictor: Predictor) -> None:
+    warnings = predictor(None, text="\u6211\u4eca\u5929\u5f88\u9ad8\u5174").warnings
+    assert any("the words are not English" in warning for warning in warnings)
+    assert not predictor(None, text="I am so happy today").warnings

@@ -56,6 +56,7 @@ LAYERS: dict[str, set[str]] = {
         "device",
         "encoded_clip",
         "evidence",
+        "language",
         "modalities",
         "reason_choice",
         "reason_conclusion",
@@ -80,6 +81,7 @@ LAYERS: dict[str, set[str]] = {
         "preset",
     },
     "markup": GROUND,
+    "language": set(),
     "evaluation": GROUND
     | INPUT
     | MEASURES
@@ -97,7 +99,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "server": GROUND
     | {"media", "face", "voice", "prompt", "merr"}
-    | {"predict", "clip_reader", "encoded_clip", "evidence", "modalities", "markup", "terminal"},
+    | {"predict", "clip_reader", "encoded_clip", "evidence", "modalities", "markup", "terminal"}
+    | {"language"},
     "terminal": GROUND,
     "doctor": GROUND,
     "face_report": GROUND | {"media", "face", "clip_faces", "terminal"},

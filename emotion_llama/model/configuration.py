@@ -68,6 +68,8 @@ class EmotionLlamaConfig(PreTrainedConfig):
     """temperature of answers that rest on ``face``, ``voice`` or ``words`` alone; all others, and
     those without an entry, have ``label_temperature``"""
     unsure_below: float | int = 0.5
+    reads_english_only: bool = True
+    """whether answers warn of words that are plainly not English, as the published data are"""
 
     max_answer_tokens: int = 1024
     max_context_tokens: int = 3800

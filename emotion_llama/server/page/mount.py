@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from emotion_llama.config import ServeConfig
+from emotion_llama.language import Translator
 from emotion_llama.server.engine import Engine
 from emotion_llama.server.page.gate import Gate
-from emotion_llama.server.page.language import Translator
 from emotion_llama.server.page.steps import Service
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 from emotion_llama.config import ServeConfig
 from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.labels import LabelSet
+from emotion_llama.language import Translator, not_english
 from emotion_llama.media.segments import segments
 from emotion_llama.modalities import Part, keep_encoded
 from emotion_llama.prompt import Turn
@@ -26,7 +27,6 @@ from emotion_llama.server.api.api_error import ApiError
 from emotion_llama.server.api.limits import require_labels, require_text
 from emotion_llama.server.engine import BusyError, Engine, NotServingError
 from emotion_llama.server.page import words
-from emotion_llama.server.page.language import Translator, not_english
 from emotion_llama.server.page.measures import Measures, measure
 from emotion_llama.server.page.panels import parts_used, segment_words
 from emotion_llama.server.page.talk import Piece, Talk, lean

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emotion_llama.server.page.language import not_english
+from emotion_llama.language import not_english
 
 ENGLISH = (
     "Oh, this is wonderful! I am so happy that you are here!",
