@@ -12,11 +12,11 @@ from build_samples import EXAMPLES, WORDS, all_bytes, contents, label_table, run
 from review_samples import review
 from typer.testing import Result
 
-from emotion_llama import server
 from emotion_llama.merr.export import check_conversations, read_hugging_face, read_webdataset
 from emotion_llama.merr.record_file import canonical_json, read_records, to_line
 from emotion_llama.merr.records import MerrRecord
 from emotion_llama.merr.review import append_review
+from emotion_llama.server import review
 
 
 def merr(*arguments: object) -> Result:
@@ -207,8 +207,8 @@ def test_the_page_is_served_for_the_data_set_that_was_named(
         asked.update(page=page, port=port)
         announce("http://127.0.0.1:1/?token=x")
 
-    monkeypatch.setattr(server, "make_app", make)
-    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(review, "make_app", make)
+    monkeypatch.setattr(review, "serve", serve)
     result = merr("review", made, "--media", media, "--reviewer", "ann", "--port", 0)
     assert result.exit_code == 0, result.output
     assert "open http://127.0.0.1:1/?token=x" in result.stderr

@@ -238,8 +238,8 @@ def test_only_the_answer_to_an_instruction_carries_loss(
     chosen = {draws.example(i).task: draws[i] for i in range(20)}
     batch = Collator(own)([chosen["instruction"], chosen["emotion"]])
     row, labels = batch["input_ids"][0], batch["labels"][0]
-    prompt = [own.tokenizer.bos_token_id, *own._text_ids("[INST] Name a colour. [/INST]")]
-    answer = own._text_ids("Blue: the sky.</s>")
+    prompt = [own.tokenizer.bos_token_id, *own.text_ids("[INST] Name a colour. [/INST]")]
+    answer = own.text_ids("Blue: the sky.</s>")
     length = len(prompt) + len(answer)
     assert row[:length].tolist() == prompt + answer
     assert labels[:length].tolist() == [-100] * len(prompt) + answer
