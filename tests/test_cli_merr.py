@@ -16,7 +16,7 @@ from emotion_llama.merr.export import check_conversations, read_hugging_face, re
 from emotion_llama.merr.record_file import canonical_json, read_records, to_line
 from emotion_llama.merr.records import MerrRecord
 from emotion_llama.merr.review import append_review
-from emotion_llama.server import review
+from emotion_llama.server import review as review_server
 
 
 def merr(*arguments: object) -> Result:
@@ -207,8 +207,8 @@ def test_the_page_is_served_for_the_data_set_that_was_named(
         asked.update(page=page, port=port)
         announce("http://127.0.0.1:1/?token=x")
 
-    monkeypatch.setattr(review, "make_app", make)
-    monkeypatch.setattr(review, "serve", serve)
+    monkeypatch.setattr(review_server, "make_app", make)
+    monkeypatch.setattr(review_server, "serve", serve)
     result = merr("review", made, "--media", media, "--reviewer", "ann", "--port", 0)
     assert result.exit_code == 0, result.output
     assert "open http://127.0.0.1:1/?token=x" in result.stderr
