@@ -44,6 +44,9 @@ def prediction(name: str, content: bytes, text: str | None, labels: Sequence[str
 class StubPredictor:
     """Checks labels as the real one does."""
 
+    def __init__(self, preset: str) -> None:
+        self.preset = preset
+
     def offered(self, labels: Any) -> LabelSet:
         return label_set("happy,sad" if labels is None else labels)
 
@@ -51,9 +54,14 @@ class StubPredictor:
 class StubEngine:
     """Answers at once, or when it is told to, and notes what it was asked."""
 
-    def __init__(self, settings: ServeConfig, faults: dict[str, Exception] | None = None) -> None:
+    def __init__(
+        self,
+        settings: ServeConfig,
+        faults: dict[str, Exception] | None = None,
+        preset: str = "stub",
+    ) -> None:
         self.settings = settings
-        self.predictor = StubPredictor()
+        self.predictor = StubPredictor(preset)
         self.state = "ready"
         self.num_admitted = 0
         self.most_admitted = 0

@@ -38,10 +38,10 @@ def a_clip(path: Path | None, text: str | None, length_s: float) -> Clip:
 class ActingEngine:
     """Stands in for `emotion_llama.server.engine.Engine`."""
 
-    def __init__(self, length_s: float = 2.0, **settings: Any) -> None:
+    def __init__(self, length_s: float = 2.0, preset: str = "mini", **settings: Any) -> None:
         self.settings = ServeConfig(**settings)
         self.predictor = SimpleNamespace(
-            preset="mini", notice="For tests only.", offered=lambda labels: self._offered(labels)
+            preset=preset, notice="For tests only.", offered=lambda labels: self._offered(labels)
         )
         self.readers = SimpleNamespace()
         self.speech_model: str | None = None
@@ -112,7 +112,7 @@ class ActingEngine:
             evidence=(),
             warnings=("a warning",),
             timings_s={"total": 0.5},
-            preset="mini",
+            preset=self.predictor.preset,
         )
 
     async def reply(

@@ -88,10 +88,10 @@ class StubPredictor:
     nothing, of ``fault`` with an unforeseen error, of ``rewritten`` with a reason that changes.
     """
 
-    preset = "stub"
     notice: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, preset: str = "stub") -> None:
+        self.preset = preset
         self.model = SimpleNamespace(config=SimpleNamespace(reason_candidates=1))
         self.num_given_up = 0
         self.talks: list[Sequence[Turn]] = []
@@ -186,10 +186,10 @@ def _features(clip: Clip) -> Features:
     return Features(audio=None if clip.kind == "text" else torch.zeros(1))
 
 
-def stub_engine(settings: ServeConfig | None = None) -> Engine:
+def stub_engine(settings: ServeConfig | None = None, preset: str = "stub") -> Engine:
     """An engine as it is, around a model and readers that are not."""
     readers: Any = StubReaders()
-    predictor: Any = StubPredictor()
+    predictor: Any = StubPredictor(preset)
     return Engine(predictor, readers, settings or ServeConfig())
 
 

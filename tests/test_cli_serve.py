@@ -68,6 +68,12 @@ def test_an_unknown_limit_is_named() -> None:
     assert "max_upload_mb" in words
 
 
+def test_two_presets_of_one_name_are_refused() -> None:
+    code, _, words = run("--preset", "mini", "--preset", "mini", "--port", "0", "--no-page")
+    assert code == 2
+    assert "two presets with the name 'mini'" in " ".join(words.split())
+
+
 @contextmanager
 def service(*arguments: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     command = [sys.executable, "-m", "emotion_llama", "serve", "--port", "0", *arguments]

@@ -22,6 +22,7 @@ from playwright.sync_api import sync_playwright
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.service import make_engine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,10 +38,10 @@ def main() -> None:
     """Serve the page, answer for the clip in three windows, and save what is seen."""
     settings = ServeConfig(num_readers=1)
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as opened:
-        engine = make_engine("mini", settings)
+        engines = Engines(make_engine("mini", settings))
         uploads = UploadFolder(Path(folder), 10**7)
         app = make_app(
-            engine, settings, keys=None, uploads=uploads, database=None, examples=EXAMPLES
+            engines, settings, keys=None, uploads=uploads, database=None, examples=EXAMPLES
         )
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=lambda: server.run(sockets=[opened]))

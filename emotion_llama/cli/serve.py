@@ -28,8 +28,13 @@ def serve(
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="mini, a folder of `convert` or of training, or a hub id.")
-    ] = "mini",
+        list[str] | None,
+        typer.Option(
+            help="mini, a folder of `convert` or of training, or a hub id; several times: a choice "
+            "of presets, the first for those who name none.",
+            show_default="mini",
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine's own need --keys.")
     ] = "127.0.0.1",
@@ -135,7 +140,7 @@ def serve(
         limits = load_settings(ServeConfig, settings, changes or [])
         quiet_loading()
         run(
-            preset,
+            preset or ["mini"],
             limits,
             Address(host, port, reuse_port),
             Places(keys, data, database, examples),

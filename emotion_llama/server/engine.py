@@ -5,6 +5,7 @@ or answered. What is free takes all that waits, up to a batch: alone, a clip nev
 """
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,9 @@ _USUAL_ANSWER_S = 1.0
 """Taken for the seconds of an answer before the first one is given."""
 _MEMORY = 0.9
 """Weight of the past in the mean seconds between answers, by which a client is told to wait."""
+_MODEL_TURN = threading.Lock()
+"""Held while a model works: engines of one process take turns, for torch's number of threads, by
+which last digits differ, is set for the whole process."""
 
 
 class BusyError(RuntimeError):
@@ -291,7 +295,8 @@ class Engine:
     def _attempt(self, loop: asyncio.AbstractEventLoop, group: Sequence[_Work]) -> Sequence[Any]:
         """Do work together; where that fails, one by one, so that nobody fails for another."""
         try:
-            return self._run(loop, group)
+            with _MODEL_TURN:
+                return self._run(loop, group)
         except Exception as error:
             if len(group) == 1:
                 return [error]

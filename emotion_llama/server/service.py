@@ -1,4 +1,4 @@
-"""A preset and settings -> a service that runs until it is told to end.
+"""Presets and settings -> a service that runs until it is told to end.
 
 Knows: how predictor, readers, engine and application are put together, where files lie, the port.
 Does not know: routes, how anything is answered.
@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from emotion_llama.config import ServeConfig
 from emotion_llama.predict import Predictor
 from emotion_llama.server.engine import Engine
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.reading.readers import Readers, ReadLimits, make_reader
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Places:
 
 
 def run(
-    preset: str | Path,
+    presets: Sequence[str | Path],
     settings: ServeConfig,
     address: Address,
     places: Places,
@@ -107,7 +108,7 @@ def run(
     """Serve until interrupted or told to end; then finish what was accepted.
 
     Args:
-        preset: see `make_engine`
+        presets: at least one, the first for those who name none; see `make_engine`
         settings: limits and sizes
         address: where to listen
         places: files and folders
@@ -116,8 +117,8 @@ def run(
         **loading: see `make_engine`
 
     Raises:
-        ValueError: a package of the extra ``serve`` is missing, the port is taken, or keys, preset
-            or database cannot be read
+        ValueError: a package of the extra ``serve`` is missing, the port is taken, two presets
+            have one name, or keys, a preset or the database cannot be read
     """
     require_serve()
     from emotion_llama.server.api.app import make_app
@@ -128,7 +129,7 @@ def run(
     keys = None if places.keys is None else KeyRing.from_file(places.keys)
     with closing(_listener(address)) as listener, _folders(places.data) as (data, own):
         app = make_app(
-            make_engine(preset, settings, **loading),
+            Engines(*(make_engine(preset, settings, **loading) for preset in presets)),
             settings,
             keys=keys,
             uploads=UploadFolder(own, int(settings.max_upload_mb * 1e6)),

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import running, wait_for
+from serving import running, stub_engine, wait_for
 
 from emotion_llama.config import ServeConfig
+from emotion_llama.labels import label_set
 from emotion_llama.records import Prediction
 from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.uploads import UploadFolder
 from emotion_llama.server.engine import Engine
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.page.talk import Talk
 from emotion_llama.server.service import make_engine
 
@@ -69,7 +71,7 @@ def address(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY"):
             patch.setenv(name, "")  # set for the whole process when a page is mounted
         app = make_app(
-            engine,
+            Engines(engine),
             engine.settings,
             keys=None,
             uploads=UploadFolder(folder, 10**7),
@@ -192,6 +194,47 @@ def test_an_example_fills_in_clip_and_words(page: Any) -> None:
     page.wait_for_selector(".el-player video")
     spoken = SMILE.with_suffix(".txt").read_text(encoding="utf-8").strip()
     assert page.get_by_label("What is said").input_value() == spoken
+
+
+def test_the_chosen_preset_answers_with_its_own_labels(
+    browser: Any, foreign: list[str], tmp_path: Path
+) -> None:
+    small, large = stub_engine(preset="small"), stub_engine(preset="large")
+    terms: Any = "For research only."
+    large.predictor.notice = terms
+    own = label_set("calm, tense")
+    large.predictor.offered = lambda labels=None: own  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY"):
+            patch.setenv(name, "")
+        uploads = UploadFolder(tmp_path, 10**7)
+        engines = Engines(small, large)
+        app = make_app(engines, engines.settings, keys=None, uploads=uploads, database=None)
+        with running(app) as address:
+            for page in opened(browser, address, foreign):
+                assert terms not in page.inner_text(".el-header")
+                page.click("text=Labels and task")
+                page.get_by_label("Preset").click()
+                page.get_by_role("option", name="large").click()
+                page.wait_for_selector(f"text={terms}")
+                labels = page.get_by_label("Labels to offer")
+                assert labels.input_value() == "of the preset: calm, tense"
+                page.click("text=Words only")
+                page.get_by_label("What is said").fill("I am so glad")
+                page.click("#el-go")
+                page.wait_for_selector(".el-links a", timeout=ANSWER_MS)
+                assert page.inner_text(".el-label") == "calm"
+                assert "preset large" in page.inner_text(".el-times")
+                page.get_by_label("Question").fill("Why?")
+                page.click("#el-send")
+                page.wait_for_selector("text=Replied.", timeout=ANSWER_MS)
+    assert (len(small.predictor.talks), len(large.predictor.talks)) == (0, 1)  # type: ignore[attr-defined]
+
+
+def test_one_preset_is_no_choice(page: Any) -> None:
+    page.click("text=Labels and task")
+    page.wait_for_selector("text=Labels to offer")
+    assert page.get_by_label("Preset").count() == 0
 
 
 def test_the_page_is_read_on_a_phone_without_moving_sideways(page: Any) -> None:

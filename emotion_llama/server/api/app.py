@@ -30,7 +30,7 @@ from emotion_llama.server.api.chat_schemas import ChatRequest
 from emotion_llama.server.api.docs_page import to_html
 from emotion_llama.server.api.guard import KEYED, OPEN, Guard, is_below
 from emotion_llama.server.api.keys import KeyRing
-from emotion_llama.server.api.limits import require_labels, require_text
+from emotion_llama.server.api.limits import require_labels, require_model, require_text
 from emotion_llama.server.api.observing import Metrics, Observing
 from emotion_llama.server.api.schemas import (
     PredictionResponse,
@@ -41,13 +41,14 @@ from emotion_llama.server.api.schemas import (
 from emotion_llama.server.api.uploads import TooLargeError, UploadFolder
 from emotion_llama.server.api.waiting import awaited
 from emotion_llama.server.engine import BusyError, Engine, NotServingError
+from emotion_llama.server.engines import Engines
 from emotion_llama.version import __version__
 
 if TYPE_CHECKING:
     from emotion_llama.server.batches.store import BatchStore
     from emotion_llama.server.batches.worker import BatchWorker
 
-FIELDS = ("text", "labels", "reason", "evidence")
+FIELDS = ("model", "text", "labels", "reason", "evidence")
 """Of the form of a prediction, besides the file."""
 
 UPLOAD_PATHS = ("/v1/predict", "/v1/files", "/v1/batches/*/clips", "/gradio_api/upload")
@@ -79,31 +80,37 @@ _FILE = {
     "description": "a video, sound or picture; its kind is found by decoding it, whatever its name "
     "or content type says",
 }
-_PROPERTIES = {"text": _TEXT, "labels": _LABELS, "reason": _REASON, "evidence": _EVIDENCE}
 
 
 def _form(required: str, **properties: Any) -> dict[str, Any]:
     return {
-        "schema": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": [required],
-            "properties": properties,
+        "type": "object",
+        "additionalProperties": False,
+        "required": [required],
+        "properties": properties,
+    }
+
+
+def _body(engines: Engines) -> dict[str, Any]:
+    """Describe the form of a prediction."""
+    model = {
+        "type": "string",
+        "enum": list(engines.names),
+        "default": engines.names[0],
+        "description": "the preset that answers, as `GET /v1/models` has it",
+    }
+    fields = {"model": model, "labels": _LABELS, "reason": _REASON, "evidence": _EVIDENCE}
+    words_alone = _form("text", text={**_TEXT, "pattern": r"\S"}, **fields)
+    content = {
+        "multipart/form-data": _form("file", file=_FILE, text=_TEXT, **fields),
+        "application/x-www-form-urlencoded": words_alone,
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind, schema in content.items()},
         }
     }
-
-
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": _form("file", file=_FILE, **_PROPERTIES),
-            "application/x-www-form-urlencoded": _form(
-                "text", **_PROPERTIES | {"text": {**_TEXT, "pattern": r"\S"}}
-            ),
-        },
-    }
-}
 
 
 class PredictRequest(BaseModel):
@@ -111,6 +118,7 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    model: str | None = None
     text: str | None = None
     labels: str | None = None
     reason: bool = True
@@ -118,7 +126,7 @@ class PredictRequest(BaseModel):
 
 
 def make_app(
-    engine: Engine,
+    engines: Engines,
     settings: ServeConfig,
     *,
     keys: KeyRing | None,
@@ -131,7 +139,7 @@ def make_app(
     """Make the application.
 
     Args:
-        engine: answers; started and stopped with the application
+        engines: answer; started and stopped with the application
         settings: what is accepted
         keys: who may ask; ``None``: whoever is on this machine, for a server that listens to no
             other
@@ -143,11 +151,11 @@ def make_app(
         examples: clips that the page offers to try
     """
     files = ChatFiles(uploads, settings)
-    metrics = Metrics(engine)
+    metrics = Metrics(engines)
     if database is None:
         batches = None
     else:
-        batches = _open_batches(database, batch_dir or uploads.root / "batches", engine, uploads)
+        batches = _open_batches(database, batch_dir or uploads.root / "batches", engines, uploads)
     app = FastAPI(
         title="Emotion-LLaMA",
         version=__version__,
@@ -155,16 +163,16 @@ def make_app(
         docs_url=None,  # FastAPI's pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(engine, uploads, files, batches),
+        lifespan=_lifespan(engines, uploads, files, batches),
     )
-    app.state.engine, app.state.settings, app.state.uploads = engine, settings, uploads
+    app.state.engines, app.state.settings, app.state.uploads = engines, settings, uploads
     _add_errors(app)
-    app.include_router(_open_routes(engine))
+    app.include_router(_open_routes(engines))
     needed = [] if keys is None else [Depends(_described_key)]
     for router in (
-        _predicting_routes(engine, uploads),
+        _predicting_routes(engines, uploads),
         chat_files.make_router(files, uploads),
-        chat.make_router(engine, uploads, files),
+        chat.make_router(engines, uploads, files),
         *([] if batches is None else [batches.router]),
         _counting_routes(metrics),
     ):
@@ -174,10 +182,10 @@ def make_app(
     if page:
         from emotion_llama.server.page import mount_page
 
-        mount_page(app, engine, settings, keys, examples=examples)
+        mount_page(app, engines, settings, keys, examples=examples)
         put_behind_routes(app)
     limits = dict.fromkeys(UPLOAD_PATHS, uploads.max_bytes + FORM_BYTES)
-    limits["/v1/chat/completions"] = chat.max_chat_bytes(engine)
+    limits["/v1/chat/completions"] = chat.max_chat_bytes(settings)
     app.add_middleware(Guard, settings=settings, keys=keys, body_limits=limits)
     app.add_middleware(Observing, metrics=metrics)
     return app
@@ -193,35 +201,35 @@ class _Batches:
 
 
 def _open_batches(
-    database: str, batch_dir: Path, engine: Engine, uploads: UploadFolder
+    database: str, batch_dir: Path, engines: Engines, uploads: UploadFolder
 ) -> _Batches:
     """Open the database of batches."""
-    settings = engine.settings
+    settings = engines.settings
     from emotion_llama.server.batches.routes import BatchWorker, make_router
     from emotion_llama.server.batches.store import open_store
 
     store = open_store(database, batch_dir)
-    router = make_router(store, engine, uploads, settings)
-    return _Batches(store, BatchWorker(store, engine, settings), router)
+    router = make_router(store, engines, uploads, settings)
+    return _Batches(store, BatchWorker(store, engines, settings), router)
 
 
 def _lifespan(
-    engine: Engine, uploads: UploadFolder, files: ChatFiles, batches: _Batches | None
+    engines: Engines, uploads: UploadFolder, files: ChatFiles, batches: _Batches | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Start everything in order, and stop it in reverse; what was accepted is finished."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         uploads.clean()
-        await engine.start()
         try:
+            await engines.start()
             if batches is not None:
                 await batches.worker.start()
             yield
         finally:
             if batches is not None:
                 await batches.worker.stop()
-            await engine.stop()
+            await engines.stop()
             if batches is not None:
                 batches.store.close()
             files.clear()
@@ -239,7 +247,7 @@ def _described_key(
     """Say in the OpenAPI that a key is needed; the guard has asked for it already."""
 
 
-def _open_routes(engine: Engine) -> APIRouter:
+def _open_routes(engines: Engines) -> APIRouter:
     """Make the routes for whoever watches over the service; they need no key."""
     router = APIRouter(tags=["watching"])
 
@@ -258,9 +266,9 @@ def _open_routes(engine: Engine) -> APIRouter:
         responses={200: {"model": StateResponse, "description": "Yes."}, **error_responses(503)},
     )
     async def readyz() -> JSONResponse:
-        """Answer 503 while the service starts or stops; needs no key."""
-        if engine.state != "ready":
-            raise retry_later(503, "not_serving", f"the service is {engine.state}", 1)
+        """Answer 503 unless all presets are ready: the service starts or stops; needs no key."""
+        if engines.state != "ready":
+            raise retry_later(503, "not_serving", f"the service is {engines.state}", 1)
         return JSONResponse({"status": "ready"})
 
     return router
@@ -288,16 +296,16 @@ def _counting_routes(metrics: Metrics) -> APIRouter:
     return router
 
 
-def _predicting_routes(engine: Engine, uploads: UploadFolder) -> APIRouter:
+def _predicting_routes(engines: Engines, uploads: UploadFolder) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["predict"])
 
     @router.post(
         "/predict",
         summary="Answer for a clip",
-        openapi_extra=_BODY,
+        openapi_extra=_body(engines),
         responses={
             200: {"model": PredictionResponse, "description": "The answer."},
-            **error_responses(408, 413, 415, 422, 429, 503, 504),
+            **error_responses(404, 408, 413, 415, 422, 429, 503, 504),
         },
     )
     async def predict(request: Request) -> JSONResponse:
@@ -305,10 +313,14 @@ def _predicting_routes(engine: Engine, uploads: UploadFolder) -> APIRouter:
 
         The file is removed when it was answered for, and nothing of the request is kept.
         """
-        with engine.admitted():
+        with engines.admitted() as move:
             form = await read_form(request, uploads, FIELDS)
             try:
-                asked = _checked(form, engine)
+                asked = _checked(form)
+                engine = require_model(asked.model, engines)
+                move(engine)
+                require_text(asked.text, "text", engine.settings)
+                require_labels(asked.labels, engine)
                 prediction = await awaited(request, engine, _predicted(form, asked, engine))
             finally:
                 if form.upload is not None:
@@ -332,7 +344,7 @@ async def _predicted(form: Form, asked: PredictRequest, engine: Engine) -> Predi
     return await engine.answer(encoded, labels=asked.labels, with_reason=asked.reason)
 
 
-def _checked(form: Form, engine: Engine) -> PredictRequest:
+def _checked(form: Form) -> PredictRequest:
     """Check the fields of a form before its file is read.
 
     Raises:
@@ -348,8 +360,6 @@ def _checked(form: Form, engine: Engine) -> PredictRequest:
     if form.upload is None and not (asked.text or "").strip():
         msg = "found neither a file nor text, expected one of them or both"
         raise ApiError(422, "invalid", msg, param="file")
-    require_text(asked.text, "text", engine)
-    require_labels(asked.labels, engine)
     return asked
 
 

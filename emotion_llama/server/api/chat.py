@@ -17,14 +17,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from emotion_llama.config import ServeConfig
 from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.prompt import Turn
-from emotion_llama.server.api.api_error import ApiError, to_api_error
+from emotion_llama.server.api.api_error import to_api_error
 from emotion_llama.server.api.bodies import read_json
 from emotion_llama.server.api.chat_files import ChatFiles, owner_of
 from emotion_llama.server.api.chat_schemas import ChatResponse
 from emotion_llama.server.api.chat_talk import Kind, read_request, read_talk
-from emotion_llama.server.api.limits import require_labels, require_text
+from emotion_llama.server.api.limits import require_labels, require_model, require_text
 from emotion_llama.server.api.schemas import (
     ModelListResponse,
     ModelResponse,
@@ -34,6 +35,7 @@ from emotion_llama.server.api.schemas import (
 from emotion_llama.server.api.uploads import Upload, UploadFolder
 from emotion_llama.server.api.waiting import awaited
 from emotion_llama.server.engine import Engine, OnText
+from emotion_llama.server.engines import Engines
 
 MAX_INLINE_BYTES = 20_000_000
 """Of a file within a chat request, which is held in memory, some three times over, while the
@@ -54,6 +56,7 @@ _BODY = {
 class _Asked:
     """What a client asks, its clip in a file."""
 
+    engine: Engine
     kind: Kind
     turns: tuple[Turn, ...]
     transcript: str | None
@@ -171,10 +174,10 @@ class ChatStream(Response):
         return json.dumps({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
 
 
-def make_router(engine: Engine, folder: UploadFolder, files: ChatFiles) -> APIRouter:
+def make_router(engines: Engines, folder: UploadFolder, files: ChatFiles) -> APIRouter:
     """Make the routes that clients of OpenAI ask."""
     router = APIRouter(prefix="/v1", tags=["chat"], default_response_class=JSONResponse)
-    _add_models(router, engine)
+    _add_models(router, engines)
 
     @router.post(
         "/chat/completions",
@@ -198,12 +201,13 @@ def make_router(engine: Engine, folder: UploadFolder, files: ChatFiles) -> APIRo
         several answers, tools, other formats, system messages) is refused by name with 400.
         """
         with ExitStack() as held:
-            held.enter_context(engine.admitted())
-            asked = await _received(request, engine, folder, files)
-            encoded = await awaited(request, engine, _encoded(asked, engine, folder))
+            move = held.enter_context(engines.admitted())
+            asked = await _received(request, engines, move, folder, files)
+            engine = asked.engine
+            encoded = await awaited(request, engine, _encoded(asked, folder))
 
             async def reply(on_text: OnText | None) -> Reply:
-                return await _reply(asked, encoded, engine, request.state.request_id, on_text)
+                return await _reply(asked, encoded, request.state.request_id, on_text)
 
             head = {
                 "id": f"chatcmpl-{request.state.request_id}",
@@ -217,37 +221,37 @@ def make_router(engine: Engine, folder: UploadFolder, files: ChatFiles) -> APIRo
     return router
 
 
-def max_chat_bytes(engine: Engine) -> int:
+def max_chat_bytes(settings: ServeConfig) -> int:
     """Give the most bytes of a chat request: the largest file in base64, and JSON around it."""
-    return max_inline_bytes(engine) * 4 // 3 + 4 + _bare_bytes(engine)
+    return max_inline_bytes(settings) * 4 // 3 + 4 + _bare_bytes(settings)
 
 
-def max_inline_bytes(engine: Engine) -> int:
+def max_inline_bytes(settings: ServeConfig) -> int:
     """Give the most bytes of a file within a chat request."""
-    return min(MAX_INLINE_BYTES, round(engine.settings.max_upload_mb * 1e6))
+    return min(MAX_INLINE_BYTES, round(settings.max_upload_mb * 1e6))
 
 
-def _bare_bytes(engine: Engine) -> int:
-    return round(engine.settings.max_json_kb * 1000)
+def _bare_bytes(settings: ServeConfig) -> int:
+    return round(settings.max_json_kb * 1000)
 
 
-def _add_models(router: APIRouter, engine: Engine) -> None:
+def _add_models(router: APIRouter, engines: Engines) -> None:
     started = int(time.time())
 
-    def model() -> dict[str, Any]:
-        return ModelResponse(id=engine.predictor.preset, created=started).model_dump()
+    def model(name: str) -> dict[str, Any]:
+        return ModelResponse(id=name, created=started).model_dump()
 
     @router.get(
         "/models",
         summary="List models",
         responses={
-            200: {"model": ModelListResponse, "description": "The one model."},
+            200: {"model": ModelListResponse, "description": "All models."},
             **error_responses(429),
         },
     )
     async def list_models() -> JSONResponse:
-        """Give the model that answers here."""
-        return JSONResponse({"object": "list", "data": [model()]})
+        """List the presets that answer here; the first does where a request names none."""
+        return JSONResponse({"object": "list", "data": list(map(model, engines.names))})
 
     @router.get(
         "/models/{model_id:path}",
@@ -259,32 +263,40 @@ def _add_models(router: APIRouter, engine: Engine) -> None:
     )
     async def describe_model(model_id: str) -> JSONResponse:
         """Give a model by its id."""
-        _require_model(model_id, engine)
-        return JSONResponse(model())
-
-
-def _require_model(name: str, engine: Engine) -> None:
-    if name != engine.predictor.preset:
-        msg = f"found no model {name[:100]!r}, expected {engine.predictor.preset!r}"
-        raise ApiError(404, "model_not_found", msg, param="model")
+        require_model(model_id, engines)
+        return JSONResponse(model(model_id))
 
 
 async def _received(
-    request: Request, engine: Engine, folder: UploadFolder, files: ChatFiles
+    request: Request,
+    engines: Engines,
+    move: Callable[[Engine], None],
+    folder: UploadFolder,
+    files: ChatFiles,
 ) -> _Asked:
     """Read a request and put its clip into a file; its bytes are not held in memory any longer.
 
+    Args:
+        request: holds a place
+        engines: answer
+        move: moves the place to the engine that is asked
+        folder: gets the clip
+        files: that were uploaded before
+
     Raises:
         ApiError: it cannot be answered
+        BusyError: the engine that is asked has no place
     """
-    given = read_request(await read_json(request, _bare_bytes(engine)))
-    _require_model(given.model, engine)
-    require_text(given.transcript, "transcript", engine)
+    settings = engines.settings
+    given = read_request(await read_json(request, _bare_bytes(settings)))
+    engine = require_model(given.model, engines)
+    move(engine)
+    require_text(given.transcript, "transcript", settings)
     require_labels(given.labels, engine)
-    talk = read_talk(given, max_inline_bytes(engine))
+    talk = read_talk(given, max_inline_bytes(settings))
     for turn in talk.turns:
-        require_text(turn.question, "messages", engine)
-        require_text(turn.answer, "messages", engine)
+        require_text(turn.question, "messages", settings)
+        require_text(turn.answer, "messages", settings)
     upload, is_own = None, False
     if talk.media is not None and talk.media.data is None:
         upload = files.get(owner_of(request), talk.media.file_id or "").upload
@@ -292,13 +304,20 @@ async def _received(
         upload = await folder.receive(_pieces(talk.media.data or b""), talk.media.name)
         is_own = True
     return _Asked(
-        talk.kind, talk.turns, given.transcript or None, given.labels, given.stream, upload, is_own
+        engine=engine,
+        kind=talk.kind,
+        turns=talk.turns,
+        transcript=given.transcript or None,
+        labels=given.labels,
+        is_stream=given.stream,
+        upload=upload,
+        is_own=is_own,
     )
 
 
-async def _encoded(asked: _Asked, engine: Engine, folder: UploadFolder) -> EncodedClip:
+async def _encoded(asked: _Asked, folder: UploadFolder) -> EncodedClip:
     """Read and encode the clip of a talk; a file that came with the request is then removed."""
-    upload = asked.upload
+    engine, upload = asked.engine, asked.upload
     if upload is None:
         return await engine.encode(None, asked.transcript)
     try:
@@ -309,9 +328,10 @@ async def _encoded(asked: _Asked, engine: Engine, folder: UploadFolder) -> Encod
 
 
 async def _reply(
-    asked: _Asked, encoded: EncodedClip, engine: Engine, request_id: str, on_text: OnText | None
+    asked: _Asked, encoded: EncodedClip, request_id: str, on_text: OnText | None
 ) -> Reply:
     """Give what is asked for: the label, the reason, or the model's own words."""
+    engine = asked.engine
     if asked.kind == "reply":
         return Reply(await engine.reply(encoded, asked.turns, on_text))
     is_reason = asked.kind == "reason"

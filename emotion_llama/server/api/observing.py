@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emotion_llama.server.api.api_error import to_api_error
-from emotion_llama.server.engine import Engine
+from emotion_llama.server.engines import Engines
 
 LOGGER_NAME = "emotion_llama.server"
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -70,10 +70,10 @@ class Metrics:
     """Counts of one application.
 
     Args:
-        engine: whose load is told
+        engines: whose load is told
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engines: Engines) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "emotion_llama_requests",
@@ -94,7 +94,7 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
-        self.registry.register(_Load(engine))
+        self.registry.register(_Load(engines))
 
     def to_text(self) -> bytes:
         """Give all counts in the text format of Prometheus."""
@@ -102,27 +102,30 @@ class Metrics:
 
 
 class _Load:
-    """Reads the load off an engine when it is asked for."""
+    """Reads the load off engines when it is asked for."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
-            "emotion_llama_admitted",
-            "Requests accepted and not yet answered.",
-            value=self._engine.num_admitted,
-        )
-        yield GaugeMetricFamily(
             "emotion_llama_ready",
             "1 while clips are accepted.",
-            value=float(self._engine.state == "ready"),
+            value=float(self._engines.state == "ready"),
+        )
+        admitted = GaugeMetricFamily(
+            "emotion_llama_admitted", "Requests accepted and not yet answered.", labels=["model"]
         )
         sizes = CounterMetricFamily(
-            "emotion_llama_batches", "Batches answered, by their number of clips.", labels=["clips"]
+            "emotion_llama_batches",
+            "Batches answered, by their number of clips.",
+            labels=["model", "clips"],
         )
-        for size, count in sorted(self._engine.batches.items()):
-            sizes.add_metric([str(size)], count)
+        for name, engine in zip(self._engines.names, self._engines.all, strict=True):
+            admitted.add_metric([name], engine.num_admitted)
+            for size, count in sorted(engine.batches.items()):
+                sizes.add_metric([name, str(size)], count)
+        yield admitted
         yield sizes
 
 

@@ -133,7 +133,7 @@ class ModelResponse(Answer):
 
 
 class ModelListResponse(Answer):
-    """All models: there is one."""
+    """All models, the one that is asked where none is named first."""
 
     object: Literal["list"] = "list"
     data: list[ModelResponse]

@@ -44,6 +44,8 @@ class BatchOptions:
     with_evidence: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     """the client's own notes"""
+    model: str | None = None
+    """the preset that answers; ``None``: the default"""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.api_error import ApiError
 from emotion_llama.server.api.bodies import read_form
-from emotion_llama.server.api.limits import require_labels, require_text
+from emotion_llama.server.api.limits import require_labels, require_model, require_text
 from emotion_llama.server.api.schemas import ErrorResponse, error_responses
 from emotion_llama.server.api.uploads import UploadFolder
 from emotion_llama.server.batches.records import (
@@ -41,6 +41,7 @@ from emotion_llama.server.batches.schemas import (
 from emotion_llama.server.batches.store import BatchStore
 from emotion_llama.server.batches.worker import BatchWorker
 from emotion_llama.server.engine import Engine
+from emotion_llama.server.engines import Engines
 
 __all__ = ["BatchWorker", "make_router"]
 
@@ -84,23 +85,23 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def make_router(
-    store: BatchStore, engine: Engine, uploads: UploadFolder, settings: ServeConfig
+    store: BatchStore, engines: Engines, uploads: UploadFolder, settings: ServeConfig
 ) -> APIRouter:
     """Make the routes under ``/v1/batches``.
 
     Args:
         store: keeps batches
-        engine: knows which labels can be offered
+        engines: know which presets there are, and which labels can be offered
         uploads: gets the clips first, and sets their largest size
         settings: limits
     """
-    routes = _Routes(store, engine, uploads, settings)
+    routes = _Routes(store, engines, uploads, settings)
     router = APIRouter(prefix="/v1/batches", tags=["batches"])
     router.post(
         "",
         summary="Open a batch",
         status_code=201,
-        responses=_errors(408, 409, 413, 415),
+        responses=_errors(404, 408, 409, 413, 415),
         openapi_extra=_json_body(),
     )(routes.create)
     router.get("", summary="List your batches", responses=_errors())(routes.page)
@@ -134,10 +135,10 @@ class _Routes:
     """The functions behind the routes; their docstrings are shown to clients."""
 
     def __init__(
-        self, store: BatchStore, engine: Engine, uploads: UploadFolder, settings: ServeConfig
+        self, store: BatchStore, engines: Engines, uploads: UploadFolder, settings: ServeConfig
     ) -> None:
         self._store = store
-        self._engine = engine
+        self._engines = engines
         self._uploads = uploads
         self._settings = settings
 
@@ -147,7 +148,8 @@ class _Routes:
         Then send its clips one by one, and start it.
         """
         row = await _read_request(request, round(self._settings.max_json_kb * 1000))
-        options = row.to_record(self._offered(row.labels))
+        engine = require_model(row.model, self._engines)
+        options = row.to_record(engine.predictor.preset, _offered(row.labels, engine))
         owner = _owner(request)
         return self._told(await _stored(self._store.create, owner, options, MAX_BATCHES))
 
@@ -168,7 +170,7 @@ class _Routes:
         upload = form.upload
         try:
             text = form.fields.get("text") or None
-            require_text(text, "text", self._engine)
+            require_text(text, "text", self._settings)
             clip = NewClip(upload.path, upload.name, upload.sha256, upload.num_bytes, text)
             limit = self._settings.max_batch_clips
             kept = await _stored(self._store.add, batch_id, owner, clip, limit)
@@ -223,17 +225,6 @@ class _Routes:
         """Remove a batch, its files and its results; one that has not ended is cancelled."""
         await _stored(self._store.remove, batch_id, _owner(request))
 
-    def _offered(self, labels: str | list[str] | None) -> tuple[str, ...] | None:
-        """Give the labels that are asked for."""
-        if labels is None:
-            return None
-        if isinstance(labels, str):
-            require_labels(labels, self._engine)
-        try:
-            return self._engine.predictor.offered(labels).labels
-        except ValueError as error:
-            raise ApiError(422, "invalid", str(error), param="labels") from error
-
     def _told(self, batch: Batch) -> BatchResponse:
         return BatchResponse.of(batch, self._settings.keep_batches_s)
 
@@ -249,6 +240,18 @@ class _Routes:
                 msg = "a batch was removed while its results were read"
                 raise RuntimeError(msg)
             yield "".join(map(_line, outcomes))
+
+
+def _offered(labels: str | list[str] | None, engine: Engine) -> tuple[str, ...] | None:
+    """Give the labels that are asked for."""
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        require_labels(labels, engine)
+    try:
+        return engine.predictor.offered(labels).labels
+    except ValueError as error:
+        raise ApiError(422, "invalid", str(error), param="labels") from error
 
 
 def _line(outcome: Outcome) -> str:

@@ -21,6 +21,7 @@ _EXAMPLE_ID = "188a5c1f9d3e4b00c0ffee0123456789"
 _BATCH_EXAMPLE: dict[str, Any] = {
     "id": _EXAMPLE_ID,
     "status": "running",
+    "model": "mini",
     "labels": ["happy", "sad", "neutral"],
     "reason": True,
     "evidence": False,
@@ -49,6 +50,9 @@ class BatchRequest(BaseModel):
         },
     )
 
+    model: str | None = None
+    """The preset that answers, as `GET /v1/models` has it; without, the first."""
+
     labels: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | (
         Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None
     ) = None
@@ -63,13 +67,14 @@ class BatchRequest(BaseModel):
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
     """Notes of your own, which are given back."""
 
-    def to_record(self, labels: tuple[str, ...] | None) -> BatchOptions:
+    def to_record(self, model: str, labels: tuple[str, ...] | None) -> BatchOptions:
         """Give the options of a batch.
 
         Args:
+            model: what `model` stands for
             labels: what `labels` stands for
         """
-        return BatchOptions(labels, self.reason, self.evidence, self.metadata)
+        return BatchOptions(labels, self.reason, self.evidence, self.metadata, model)
 
 
 class BatchCounts(Answer):
@@ -96,6 +101,8 @@ class BatchResponse(Answer):
     status: Status
     """`open` takes clips, `queued` waits for a server, `running` is being answered; the other
     two have ended."""
+    model: str | None
+    """The preset that answers; `null`: the first that is served."""
     labels: list[str] | None
     """Offered, in this order; `null`: those of the preset."""
     reason: bool
@@ -122,6 +129,7 @@ class BatchResponse(Answer):
         return cls(
             id=batch.id,
             status=batch.status,
+            model=batch.options.model,
             labels=None if batch.options.labels is None else list(batch.options.labels),
             reason=batch.options.with_reason,
             evidence=batch.options.with_evidence,

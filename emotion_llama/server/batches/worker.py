@@ -20,6 +20,7 @@ from emotion_llama.server.api.api_error import to_api_error
 from emotion_llama.server.batches.records import Job
 from emotion_llama.server.batches.store import BatchStore
 from emotion_llama.server.engine import Engine
+from emotion_llama.server.engines import Engines
 
 MAX_ATTEMPTS = 3
 """Times that servers may end while they answer for a clip, before it is taken for the cause."""
@@ -41,23 +42,23 @@ _logger = logging.getLogger(__name__)
 
 
 class BatchWorker:
-    """Answers clips of batches with an engine that others use too.
+    """Answers clips of batches with engines that others use too.
 
     Args:
         store: keeps batches; other servers may take clips from it too
-        engine: answers; started before this and stopped after it
+        engines: answer; started before this and stopped after it
         settings: how much at once
     """
 
-    def __init__(self, store: BatchStore, engine: Engine, settings: ServeConfig) -> None:
+    def __init__(self, store: BatchStore, engines: Engines, settings: ServeConfig) -> None:
         self._store = store
-        self._engine = engine
+        self._engines = engines
         self._settings = settings
         self._holder = secrets.token_hex(8)
         self._running: dict[str, asyncio.Task[None]] = {}
         """id of a clip -> what answers it"""
         self._num_admitted = 0
-        """of these, how many hold a place in the engine"""
+        """of these, how many hold a place in an engine"""
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         """set where a clip has ended, or all is to stop"""
@@ -82,14 +83,14 @@ class BatchWorker:
 
     @property
     def _room(self) -> int:
-        """Clips that may be taken: a batch's worth, less what the engine does for others.
+        """Clips that may be taken: a batch's worth, less what all engines do for others.
 
         A place is always left to others, unless there is only one.
         """
-        if self._engine.state != "ready":
+        if self._engines.state != "ready":
             return 0
         most = max(1, min(self._settings.batch_size, self._settings.max_waiting - 1))
-        num_others = self._engine.num_admitted - self._num_admitted
+        num_others = self._engines.num_admitted - self._num_admitted
         return most - num_others - len(self._running)
 
     # the three loops go on whatever happens: nobody would see that one had ended
@@ -151,14 +152,15 @@ class BatchWorker:
             )
             raise ValueError(msg)
         files, options = self._store.files, job.options
+        engine = self._engines.named(options.model)
         path = files.path(job.batch_id, job.clip_id)
         if not path.exists():
             msg = f"{job.name}: found no file any more, expected it until the answer; send it again"
             raise ValueError(msg)
-        with self._admitted():
+        with self._admitted(engine):
             text = await asyncio.to_thread(files.words, job.batch_id, job.clip_id)
-            encoded = await self._engine.encode(path, text, name=job.name)
-            prediction = await self._engine.answer(
+            encoded = await engine.encode(path, text, name=job.name)
+            prediction = await engine.answer(
                 encoded, labels=options.labels, with_reason=options.with_reason
             )
         row = prediction.to_dict()
@@ -167,9 +169,9 @@ class BatchWorker:
         return json.dumps(row, allow_nan=False)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Hold a place in the engine that is known to be held for a batch."""
-        with self._engine.admitted():
+    def _admitted(self, engine: Engine) -> Iterator[None]:
+        """Hold a place in an engine that is known to be held for a batch."""
+        with engine.admitted():
             self._num_admitted += 1
             try:
                 yield
@@ -178,7 +180,7 @@ class BatchWorker:
 
     def _words(self, job: Job, error: Exception) -> str | None:
         """Say why there is no answer; ``None``: there may be one later."""
-        answer = to_api_error(error, is_serving=self._engine.state == "ready")
+        answer = to_api_error(error, is_serving=self._engines.state == "ready")
         if answer.status in (429, 503):
             return None
         if answer.status < 500:

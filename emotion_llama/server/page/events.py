@@ -15,14 +15,16 @@ from urllib.parse import quote
 
 import gradio as gr
 
+from emotion_llama.labels import LABEL_SETS
 from emotion_llama.markup import Html
 from emotion_llama.prompt import Turn
-from emotion_llama.server.page import panels, share
+from emotion_llama.server.page import panels, share, words
 from emotion_llama.server.page.steps import Given, Service, View, Views, answer, choose, reply
 from emotion_llama.server.page.talk import Talk
 
 FILE, CAMERA, MICROPHONE, WORDS = "File", "Camera", "Microphone", "Words only"
 """Where a clip comes from."""
+SET_NAMES = {"mer2023": "MER2023", "dfew": "DFEW", "merr": "MERR"}
 OWN_LABELS = "own"
 """Stands for a list of the visitor's own; the others are names of sets, empty for the preset's."""
 NO_LABELS = ","
@@ -37,6 +39,7 @@ Shown = dict[Any, Any]
 class Form:
     """What a visitor fills in."""
 
+    preset: gr.Dropdown
     source: gr.Radio
     file: gr.File
     camera: gr.Video
@@ -64,6 +67,8 @@ class Page:
     evidence: gr.HTML
     details: gr.Column
     """what there is only with an answer: all below"""
+    help: gr.HTML
+    """what can be asked"""
     chat: gr.Chatbot
     said: gr.HTML
     """how a reply comes along"""
@@ -82,6 +87,25 @@ class Page:
 def show_source(chosen: str) -> list[Any]:
     """Show where the chosen kind of clip is given: file, camera, microphone, and the player."""
     return [gr.update(visible=chosen == one) for one in (FILE, CAMERA, MICROPHONE, FILE)]
+
+
+def show_preset(service: Service, chosen: str, labels: str) -> tuple[Html, Any]:
+    """Show the terms and the labels of the chosen preset; which labels are chosen stays."""
+    predictor = service.engines.named(chosen).predictor
+    header = panels.header(predictor.preset, predictor.notice)
+    return header, gr.update(choices=label_choices(service, chosen), value=labels)
+
+
+def label_choices(service: Service, preset: str | None = None) -> list[tuple[str, str]]:
+    """List the labels that can be offered, the preset's own first."""
+    own = ", ".join(service.engines.named(preset).predictor.offered(None).labels)
+    sets = [(f"{said}: {', '.join(LABEL_SETS[name])}", name) for name, said in SET_NAMES.items()]
+    return [(f"of the preset: {own}", ""), *sets, ("my own list", OWN_LABELS)]
+
+
+def show_help(preset: str) -> Html:
+    """Say what a preset can be asked."""
+    return panels.heading("Ask about the clip", words.talk_help(is_mini=preset == "mini"))
 
 
 def show_own_labels(chosen: str) -> Any:
@@ -123,6 +147,7 @@ async def on_answer(
 
 
 def _given(
+    preset: str,
     source: str,
     file: str | None,
     camera: str | None,
@@ -139,6 +164,7 @@ def _given(
         text=text or "",
         labels=(own_labels or NO_LABELS) if labels == OWN_LABELS else labels,
         with_reason=task == WITH_REASON,
+        preset=preset,
     )
 
 
@@ -205,6 +231,7 @@ def _of_talk(page: Page, view: View, talk: Talk) -> Shown:
     }
     if view.stage == "done":
         shown |= {page.evidence: panels.evidence(talk.piece), page.details: gr.update(visible=True)}
+        shown[page.help] = show_help(talk.preset)
         if len(talk.pieces) > 1:
             shown[page.segment] = gr.update(
                 choices=panels.segment_choices(talk), value=talk.chosen, visible=True

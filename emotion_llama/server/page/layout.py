@@ -11,7 +11,6 @@ from typing import Any
 
 import gradio as gr
 
-from emotion_llama.labels import LABEL_SETS
 from emotion_llama.markup import Html
 from emotion_llama.server.page import events, panels, words
 from emotion_llama.server.page.events import (
@@ -19,7 +18,6 @@ from emotion_llama.server.page.events import (
     FILE,
     LABEL_ONLY,
     MICROPHONE,
-    OWN_LABELS,
     WITH_REASON,
     WORDS,
     Form,
@@ -35,7 +33,6 @@ MOST_SESSIONS = 1000
 """Visitors whose answers are kept at a time; of more, the one who came first is asked to start
 again."""
 
-SET_NAMES = {"mer2023": "MER2023", "dfew": "DFEW", "merr": "MERR"}
 MEDIA = ["video", "audio", "image", ".mkv", ".mxf", ".ts", ".flv", ".wmv", ".amr", ".caf", ".opus"]
 """What may be chosen: the endings are those that browsers do not know for media."""
 
@@ -53,11 +50,11 @@ def make_page(service: Service, examples: Sequence[Path] = ()) -> gr.Blocks:
         service: what the steps work with
         examples: clips that can be tried; a ``.txt`` beside one holds its words
     """
-    predictor = service.engine.predictor
+    predictor = service.engines.default.predictor
     blocks = gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEPT_S, KEPT_S))
     blocks.state_session_capacity = MOST_SESSIONS
     with blocks:
-        gr.HTML(panels.header(predictor.preset, predictor.notice))
+        header = gr.HTML(panels.header(predictor.preset, predictor.notice))
         with gr.Row(elem_classes="el-main"):
             with gr.Column(scale=5, min_width=280):
                 form, button = _make_form(service, examples)
@@ -67,6 +64,12 @@ def make_page(service: Service, examples: Sequence[Path] = ()) -> gr.Blocks:
         page = _make_result(service, status, answered, reason)
         gr.HTML(panels.footer(KEPT_S // 60))
         _connect(service, form, button, page)
+        _on(
+            form.preset.change,
+            partial(events.show_preset, service),
+            [form.preset, form.labels],
+            [header, form.labels],
+        )
         blocks.unload(events.forgetting(blocks))
     blocks.queue(api_open=False, default_concurrency_limit=None)
     return blocks
@@ -125,14 +128,14 @@ def _make_form(service: Service, examples: Sequence[Path]) -> tuple[Form, gr.But
     buttons = _make_examples(examples)
     text = gr.Textbox(
         label="What is said (optional)",
-        info=words.transcript_help(service.engine.speech_model),
+        info=words.transcript_help(service.engines.default.speech_model),
         lines=1,
         max_lines=6,
         max_length=service.settings.max_text_chars,
     )
-    labels, own_labels, task = _make_options(service)
+    preset, labels, own_labels, task = _make_options(service)
     button = gr.Button("Name the emotion", variant="primary", elem_id="el-go")
-    form = Form(source, file, camera, sound, text, labels, own_labels, task)
+    form = Form(preset, source, file, camera, sound, text, labels, own_labels, task)
     _on(source.change, events.show_source, [source], [file, camera, sound, player])
     _on(file.change, events.show_player, [file], [player])
     for path, example in zip(examples, buttons, strict=True):
@@ -140,15 +143,13 @@ def _make_form(service: Service, examples: Sequence[Path]) -> tuple[Form, gr.But
     return form, button
 
 
-def _make_options(service: Service) -> tuple[gr.Dropdown, gr.Textbox, gr.Radio]:
-    own = ", ".join(service.engine.predictor.offered(None).labels)
-    sets = [(f"{said}: {', '.join(LABEL_SETS[name])}", name) for name, said in SET_NAMES.items()]
+def _make_options(service: Service) -> tuple[gr.Dropdown, gr.Dropdown, gr.Textbox, gr.Radio]:
+    names = service.engines.names
     with gr.Accordion("Labels and task", open=False):
-        labels = gr.Dropdown(
-            [(f"of the preset: {own}", ""), *sets, ("my own list", OWN_LABELS)],
-            value="",
-            label="Labels to offer",
+        preset = gr.Dropdown(
+            list(names), value=names[0], label="Preset", visible=len(names) > 1, elem_id="el-preset"
         )
+        labels = gr.Dropdown(events.label_choices(service), value="", label="Labels to offer")
         own_labels = gr.Textbox(
             label="My labels",
             info="At least two, in this order, with commas between.",
@@ -156,7 +157,7 @@ def _make_options(service: Service) -> tuple[gr.Dropdown, gr.Textbox, gr.Radio]:
         )
         task = gr.Radio([WITH_REASON, LABEL_ONLY], value=WITH_REASON, label="Task")
     _on(labels.change, events.show_own_labels, [labels], [own_labels])
-    return labels, own_labels, task
+    return preset, labels, own_labels, task
 
 
 def _make_examples(examples: Sequence[Path]) -> list[gr.Button]:
@@ -173,9 +174,8 @@ def _make_result(service: Service, status: gr.HTML, answered: gr.HTML, reason: g
     timeline = gr.HTML()
     segment = gr.Radio([], label="Segment in detail", visible=False)
     evidence = gr.HTML()
-    is_mini = service.engine.predictor.preset == "mini"
     with gr.Column(visible=False) as details:
-        gr.HTML(panels.heading("Ask about the clip", words.talk_help(is_mini=is_mini)))
+        talk_help = gr.HTML(events.show_help(service.engines.names[0]))
         chat = gr.Chatbot(
             label="Questions and replies",
             visible=False,
@@ -208,6 +208,7 @@ def _make_result(service: Service, status: gr.HTML, answered: gr.HTML, reason: g
         segment=segment,
         evidence=evidence,
         details=details,
+        help=talk_help,
         chat=chat,
         said=said,
         question=question,

@@ -1,4 +1,4 @@
-"""Application + engine -> the same application with the page at its root.
+"""Application + engines -> the same application with the page at its root.
 
 Knows: how Gradio is mounted, locked and cleaned up. Does not know: what is on the page.
 """
@@ -16,7 +16,7 @@ from starlette.routing import Mount
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.language import Translator
-from emotion_llama.server.engine import Engine
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.page.gate import Gate
 from emotion_llama.server.page.steps import Service
 
@@ -38,7 +38,7 @@ class Keys(Protocol):
 
 def mount_page(
     app: FastAPI,
-    engine: Engine,
+    engines: Engines,
     settings: ServeConfig,
     keys: Keys | None,
     *,
@@ -49,7 +49,7 @@ def mount_page(
 
     Args:
         app: to be changed
-        engine: answers
+        engines: answer
         settings: what the page accepts
         keys: whose keys open the page; ``None``: it is open to all
         examples: clips that can be tried
@@ -62,7 +62,7 @@ def mount_page(
 
     from emotion_llama.server.page.layout import make_page
 
-    service = Service(engine, settings, folder, translator)
+    service = Service(engines, settings, folder, translator)
     blocks = make_page(service, [_copied(path, folder) for path in examples])
     gradio.mount_gradio_app(
         app,

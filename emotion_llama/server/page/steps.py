@@ -1,6 +1,6 @@
 """What happens at each click: a given clip -> what the page shows, step by step.
 
-Knows: the order of the steps, the engine, which errors become which words. Does not know: Gradio,
+Knows: the order of the steps, the engines, which errors become which words. Does not know: Gradio,
 HTML, routes. Whoever shows a step's views shows an answer that grows; a step that fails ends in a
 view that says why.
 """
@@ -26,6 +26,7 @@ from emotion_llama.records import Prediction
 from emotion_llama.server.api.api_error import ApiError
 from emotion_llama.server.api.limits import require_labels, require_text
 from emotion_llama.server.engine import BusyError, Engine, NotServingError
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.page import words
 from emotion_llama.server.page.measures import Measures, measure
 from emotion_llama.server.page.panels import parts_used, segment_words
@@ -53,7 +54,7 @@ class KnowsLength(Protocol):
 class Service:
     """What the steps work with."""
 
-    engine: Engine
+    engines: Engines
     settings: ServeConfig
     folder: Path
     """where given files lie; a path elsewhere is refused"""
@@ -69,6 +70,8 @@ class Given:
     labels: str = ""
     """name of a set or a list; empty: the preset's"""
     with_reason: bool = True
+    preset: str | None = None
+    """which answers; ``None``: the default"""
 
 
 @dataclass(frozen=True)
@@ -125,15 +128,15 @@ def _sentence(text: str) -> str:
 
 
 async def _answer(service: Service, given: Given) -> Views:
-    engine = service.engine
-    _require_given(service, given)
+    engine = service.engines.named(given.preset)
+    _require_given(service, engine, given)
     labels = engine.predictor.offered(given.labels or None)
     text, notes = await _english(service, given.text)
     with engine.admitted():
         by = _Deadline(service.settings.answer_limit_s)
         yield View("busy", "Reading the clip")
         sha256 = await asyncio.to_thread(_hash, given.path) if given.path else None
-        whole, spans = await by.wait(_parted(service, given.path, text))
+        whole, spans = await by.wait(_parted(engine, given.path, text))
         if len(spans) > 1 and text:
             text, notes = None, (*notes, words.TEXT_LEFT_OUT)
         talk = Talk((), labels, given.with_reason, sha256, notes)
@@ -157,9 +160,10 @@ async def _choose(service: Service, talk: Talk | None, place: int) -> Views:
     if talk.piece.without is not None:
         yield View("done", _all_said(talk), talk)
         return
-    with service.engine.admitted():
+    engine = service.engines.named(talk.preset)
+    with engine.admitted():
         by = _Deadline(service.settings.answer_limit_s)
-        async with aclosing(_completed(service.engine, by, talk)) as views:
+        async with aclosing(_completed(engine, by, talk)) as views:
             async for view in views:
                 yield view
 
@@ -171,13 +175,13 @@ async def _reply(service: Service, talk: Talk | None, question: str) -> Views:
     if not question:
         msg = "found no question, expected one; write it and send it again"
         raise ValueError(msg)
-    require_text(question, "the question", service.engine)
+    require_text(question, "the question", service.settings)
     turns = (*talk.turns, Turn(question, None))
-    encoded = talk.piece.encoded
-    with service.engine.admitted():
+    engine, encoded = service.engines.named(talk.preset), talk.piece.encoded
+    with engine.admitted():
         by = _Deadline(service.settings.answer_limit_s)
         yield View("busy", "Reading the question", replace(talk, turns=turns))
-        grown = _growing(lambda on_text: by.wait(service.engine.reply(encoded, turns, on_text)))
+        grown = _growing(lambda on_text: by.wait(engine.reply(encoded, turns, on_text)))
         async with aclosing(grown) as texts:
             async for text in texts:
                 if isinstance(text, _Whole):
@@ -209,16 +213,16 @@ async def _completed(engine: Engine, by: "_Deadline", talk: Talk) -> Views:
 
 
 async def _parted(
-    service: Service, path: Path | None, text: str | None
+    engine: Engine, path: Path | None, text: str | None
 ) -> tuple[EncodedClip | None, Sequence[tuple[float, float] | None]]:
     """Say in which parts a clip is answered; one short enough to be answered whole is encoded."""
-    longest_s = service.settings.segment_s
-    readers = service.engine.readers
+    longest_s = engine.settings.segment_s
+    readers = engine.readers
     if path is not None and isinstance(readers, KnowsLength):
         length_s = await readers.length_s(path, path.name)
         if length_s is not None and length_s > longest_s:
             return None, segments(length_s, longest_s)
-    encoded = await _encoded(service.engine, path, text, None)
+    encoded = await _encoded(engine, path, text, None)
     length_s = encoded.clip.duration_s if encoded.clip else None
     if length_s is None or length_s <= longest_s:
         return encoded, [None]
@@ -300,7 +304,7 @@ class _Deadline:
         return await asyncio.wait_for(work, self._end - time.monotonic())
 
 
-def _require_given(service: Service, given: Given) -> None:
+def _require_given(service: Service, engine: Engine, given: Given) -> None:
     """Refuse what is no clip and no words, a file from elsewhere, unusable words or labels."""
     if given.path is None and not given.text.strip():
         msg = "found neither a clip nor words, expected one of them; give a clip or write words"
@@ -311,8 +315,8 @@ def _require_given(service: Service, given: Given) -> None:
     if given.path is not None and not given.path.is_file():
         msg = "found no file any more, expected the one that was given; choose it again"
         raise ValueError(msg)
-    require_text(given.text, "what is said", service.engine)
-    require_labels(given.labels or None, service.engine)
+    require_text(given.text, "what is said", service.settings)
+    require_labels(given.labels or None, engine)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

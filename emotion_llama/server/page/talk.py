@@ -48,6 +48,11 @@ class Talk:
         """The piece that is shown."""
         return self.pieces[self.chosen]
 
+    @property
+    def preset(self) -> str:
+        """Name of the preset that answered, which questions are put to."""
+        return self.piece.prediction.preset
+
     def with_piece(self, piece: Piece) -> "Talk":
         """Put another piece in place of the one that is shown."""
         before, after = self.pieces[: self.chosen], self.pieces[self.chosen + 1 :]

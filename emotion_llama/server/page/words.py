@@ -29,8 +29,9 @@ CONSENT: Final = "Show only people who agreed to it."
 ENGLISH_ONLY: Final = "The model reads English: give an English translation, or leave it out."
 
 _MINI_TALK: Final = (
-    "The preset mini was trained on two questions only: which emotion it is, and why. It takes "
-    "any other question for one of these, so do not expect more of it than it knows of them."
+    "The preset mini answers a question from the part of the clip that it speaks of: the face, the "
+    "voice or the words. It knows no other talk: a first question about none of them gets the "
+    "reason, a later one is told so."
 )
 _OTHER_TALK: Final = (
     "The model was trained on two kinds of questions: which emotion it is, and why. Answers to "

@@ -14,6 +14,7 @@ from emotion_llama import Predictor
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.service import make_engine
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -32,7 +33,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     settings = ServeConfig(num_readers=1)
     engine = make_engine("mini", settings, device="cpu")
     folder = UploadFolder(tmp_path_factory.mktemp("mini") / "uploads", 10**6)
-    app = make_app(engine, settings, keys=None, uploads=folder, database=None, page=False)
+    app = make_app(Engines(engine), settings, keys=None, uploads=folder, database=None, page=False)
     with running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         yield client
     assert list(folder.root.iterdir()) == []

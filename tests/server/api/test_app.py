@@ -17,6 +17,7 @@ from emotion_llama.records import Prediction
 from emotion_llama.server.api.app import make_app, put_behind_routes
 from emotion_llama.server.api.schemas import ErrorResponse, PredictionResponse
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 
 LIMITS = ServeConfig(
     max_upload_mb=0.5, max_text_chars=200, max_waiting=60, requests_per_minute=100_000
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> UploadFolder:
 
 @pytest.fixture(scope="module")
 def client(engine: Any, folder: UploadFolder) -> Iterator[httpx.Client]:
-    app = make_app(engine, LIMITS, keys=None, uploads=folder, database=None, page=False)
+    app = make_app(Engines(engine), LIMITS, keys=None, uploads=folder, database=None, page=False)
     with running(app) as address, httpx.Client(base_url=address, timeout=20) as client:
         yield client
 
@@ -97,6 +98,97 @@ def test_labels_are_a_set_or_a_list(client: httpx.Client, labels: str) -> None:
     offered = list(predict(client, labels=labels).json()["probabilities"])
     assert offered[:3] == ["neutral", "angry", "happy"]
     assert len(offered) == (6 if labels == "mer2023" else 3)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[httpx.Client, Any, Any]]:
+    """A service of two presets."""
+    small, large = stub_engine(LIMITS, "small"), stub_engine(LIMITS, "large")
+    folder = UploadFolder(tmp_path / "uploads", 500_000)
+    app = make_app(
+        Engines(small, large), LIMITS, keys=None, uploads=folder, database=None, page=False
+    )
+    with running(app) as address, httpx.Client(base_url=address, timeout=20) as client:
+        yield client, small, large
+    assert list(folder.root.iterdir()) == []
+
+
+def test_the_preset_that_is_named_answers(both: tuple[httpx.Client, Any, Any]) -> None:
+    client, small, large = both
+    assert predict(client).json()["preset"] == "small"
+    for name in ("small", "large"):
+        assert predict(client, model=name).json()["preset"] == name
+        assert (
+            client.post("/v1/predict", data={"text": "a", "model": name}).json()["preset"] == name
+        )
+    listed = client.get("/v1/models").json()["data"]
+    assert [one["id"] for one in listed] == ["small", "large"]
+    assert client.get("/v1/models/large").json()["id"] == "large"
+    text = client.get("/metrics").text
+    assert 'emotion_llama_admitted{model="large"} 0.0' in text
+    assert 'emotion_llama_batches_total{clips="1",model="large"} 2.0' in text
+    assert 'emotion_llama_batches_total{clips="1",model="small"} 3.0' in text
+
+
+def test_a_preset_that_is_not_served_is_not_found(both: tuple[httpx.Client, Any, Any]) -> None:
+    client, small, large = both
+    for name in ("gone", ""):
+        detail = error(predict(client, model=name), 404)
+        assert (detail.code, detail.param) == ("model_not_found", "model")
+        assert "expected one of 'small', 'large'" in detail.message
+    assert (small.num_admitted, large.num_admitted) == (0, 0)
+
+
+def test_a_talk_is_held_with_the_preset_that_is_named(
+    both: tuple[httpx.Client, Any, Any],
+) -> None:
+    client, small, large = both
+    body = {"messages": [{"role": "user", "content": "why so?"}], "transcript": "so glad"}
+    answer = client.post("/v1/chat/completions", json={**body, "model": "large"}).json()
+    assert answer["model"] == "large"
+    assert (len(small.predictor.talks), len(large.predictor.talks)) == (0, 1)
+    refused = client.post("/v1/chat/completions", json={**body, "model": "gone"})
+    assert error(refused, 404).code == "model_not_found"
+
+
+def test_a_full_preset_refuses_and_another_answers(both: tuple[httpx.Client, Any, Any]) -> None:
+    client, small, large = both
+    large.num_admitted += LIMITS.max_waiting
+    try:
+        assert error(predict(client, model="large"), 429).code == "busy"
+        assert predict(client, model="small").status_code == 200
+    finally:
+        large.num_admitted -= LIMITS.max_waiting
+
+
+def test_the_service_is_ready_when_all_presets_are(both: tuple[httpx.Client, Any, Any]) -> None:
+    client, _, large = both
+    assert client.get("/readyz").status_code == 200
+    large.state = "starting"
+    assert error(client.get("/readyz"), 503).code == "not_serving"
+    large.state = "ready"
+
+
+def test_what_was_started_is_stopped_where_another_preset_does_not_start(tmp_path: Path) -> None:
+    small, large = stub_engine(LIMITS, "small"), stub_engine(LIMITS, "large")
+
+    async def fail() -> None:
+        msg = "no process starts"
+        raise RuntimeError(msg)
+
+    large.readers.start = fail  # type: ignore[method-assign]
+    folder = UploadFolder(tmp_path, 1000)
+    app = make_app(
+        Engines(small, large), LIMITS, keys=None, uploads=folder, database=None, page=False
+    )
+
+    async def live() -> None:
+        async with app.router.lifespan_context(app):
+            pass
+
+    with pytest.raises(RuntimeError, match="no process starts"):
+        asyncio.run(live())
+    assert small.state == "stopped"
 
 
 def test_words_alone_are_answered(client: httpx.Client) -> None:
@@ -300,8 +392,8 @@ def test_counts_tell_of_requests_and_load(client: httpx.Client) -> None:
         'emotion_llama_requests_total{method="POST",route="/v1/predict",status="415"}',
         'emotion_llama_requests_total{method="other",route="none",status="404"}',
         'emotion_llama_request_seconds_count{route="/v1/predict"}',
-        "emotion_llama_admitted 0.0",
-        'emotion_llama_batches_total{clips="1"}',
+        'emotion_llama_admitted{model="stub"} 0.0',
+        'emotion_llama_batches_total{clips="1",model="stub"}',
         'emotion_llama_rejected_total{code="unsupported_media"}',
     ):
         assert line in text
@@ -362,7 +454,7 @@ def test_an_answer_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     settings = ServeConfig(answer_limit_s=0.3)
     engine: Any = stub_engine(settings)
     folder = UploadFolder(tmp_path, 1000)
-    app = make_app(engine, settings, keys=None, uploads=folder, database=None, page=False)
+    app = make_app(Engines(engine), settings, keys=None, uploads=folder, database=None, page=False)
     with running(app) as address:
         answer = httpx.post(f"{address}/v1/predict", files={"file": b"hang"})
         assert error(answer, 504).code == "timeout"
@@ -375,7 +467,9 @@ def test_what_an_earlier_server_left_is_removed_and_nothing_stays(tmp_path: Path
     left.write_bytes(b"x")
     engine = stub_engine()
     folder = UploadFolder(tmp_path, 1000)
-    app = make_app(engine, ServeConfig(), keys=None, uploads=folder, database=None, page=False)
+    app = make_app(
+        Engines(engine), ServeConfig(), keys=None, uploads=folder, database=None, page=False
+    )
     with running(app) as address:
         assert not left.exists()
         file = {"file": b"x"}

@@ -20,6 +20,7 @@ from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.chat import Deltas
 from emotion_llama.server.api.schemas import ErrorResponse
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 
 openai = pytest.importorskip("openai", reason="NOT CHECKED: needs openai")
 
@@ -44,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> UploadFolder:
 
 @pytest.fixture(scope="module")
 def address(engine: Any, folder: UploadFolder) -> Iterator[str]:
-    app = make_app(engine, LIMITS, keys=None, uploads=folder, database=None, page=False)
+    app = make_app(Engines(engine), LIMITS, keys=None, uploads=folder, database=None, page=False)
     with running(app) as address:
         yield address
 
@@ -428,7 +429,7 @@ def test_files_without_purpose_or_file_are_refused(client: Any, address: str) ->
 def test_files_go_when_their_time_is_over(tmp_path: Path) -> None:
     settings = ServeConfig(keep_files_s=0.5)
     engine, folder = stub_engine(settings), UploadFolder(tmp_path, 1000)
-    app = make_app(engine, settings, keys=None, uploads=folder, database=None, page=False)
+    app = make_app(Engines(engine), settings, keys=None, uploads=folder, database=None, page=False)
     with running(app) as address:
         form: Any = {"files": {"file": SOUND}, "data": {"purpose": "x"}}
         assert httpx.post(f"{address}/v1/files", **form).status_code == 200

@@ -10,12 +10,15 @@ from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.docs_page import to_html
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 
 
 @pytest.fixture
 def described(tmp_path: Path) -> Any:
     folder, settings = UploadFolder(tmp_path, 10), ServeConfig()
-    app = make_app(stub_engine(), settings, keys=None, uploads=folder, database=None, page=False)
+    app = make_app(
+        Engines(stub_engine()), settings, keys=None, uploads=folder, database=None, page=False
+    )
     return app.openapi()
 
 

@@ -14,6 +14,7 @@ from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.keys import KeyRing, hash_of
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 
 ANN, BOB = "el_ann", "el_bob"
 KEYS = KeyRing({"ann": hash_of(ANN), "bob": hash_of(BOB)})
@@ -25,7 +26,9 @@ SETTINGS = ServeConfig(
 def make(folder: Path, keys: KeyRing | None, settings: ServeConfig = SETTINGS) -> Any:
     uploads = UploadFolder(folder, 10_000)
     engine = stub_engine(settings)
-    return make_app(engine, settings, keys=keys, uploads=uploads, database=None, page=False)
+    return make_app(
+        Engines(engine), settings, keys=keys, uploads=uploads, database=None, page=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.keys import KeyRing, hash_of
 from emotion_llama.server.api.schemas import ErrorResponse
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.service import make_engine
 
 SMILE = (Path(__file__).resolve().parents[3] / "examples" / "smile.mp4").read_bytes()
@@ -59,7 +60,7 @@ def engine() -> Any:
 @pytest.fixture(scope="module")
 def client(engine: Any, folder: UploadFolder) -> Iterator[httpx.Client]:
     keys = KeyRing({"tester": hash_of(KEY)})
-    app = make_app(engine, SETTINGS, keys=keys, uploads=folder, database=None, page=False)
+    app = make_app(Engines(engine), SETTINGS, keys=keys, uploads=folder, database=None, page=False)
     headers = {"Authorization": f"Bearer {KEY}"}
     with (
         running(app) as address,

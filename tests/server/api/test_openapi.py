@@ -13,6 +13,7 @@ from emotion_llama.server.api.app import make_app
 from emotion_llama.server.api.keys import KeyRing, hash_of
 from emotion_llama.server.api.schemas import _EXAMPLE, PredictionResponse
 from emotion_llama.server.api.uploads import UploadFolder
+from emotion_llama.server.engines import Engines
 
 schemathesis = pytest.importorskip("schemathesis", reason="NOT CHECKED: needs schemathesis")
 hypothesis = pytest.importorskip("hypothesis")
@@ -45,7 +46,9 @@ NUM_CASES = 10
 def make(folder: Path, keys: KeyRing | None = None) -> Any:
     uploads = UploadFolder(folder, 10**6)
     engine = stub_engine(SETTINGS)
-    return make_app(engine, SETTINGS, keys=keys, uploads=uploads, database=None, page=False)
+    return make_app(
+        Engines(engine), SETTINGS, keys=keys, uploads=uploads, database=None, page=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,13 @@ def test_every_answer_is_described(tmp_path: Path) -> None:
             assert {"200", "400", "401", "500"} <= set(operation["responses"])
     predict = described["paths"]["/v1/predict"]["post"]["responses"]
     assert {"408", "413", "415", "422", "429", "503", "504"} <= set(predict)
+
+
+def test_the_presets_that_are_served_are_named(tmp_path: Path) -> None:
+    body = make(tmp_path).openapi()["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
+    for kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        model = body[kind]["schema"]["properties"]["model"]
+        assert (model["enum"], model["default"]) == (["stub"], "stub")
 
 
 def test_a_key_is_described_where_one_is_required(tmp_path: Path) -> None:

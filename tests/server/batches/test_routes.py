@@ -27,6 +27,7 @@ from emotion_llama.server.batches import files, routes
 from emotion_llama.server.batches import worker as working
 from emotion_llama.server.batches.store import BatchStore
 from emotion_llama.server.engine import UnanswerableError
+from emotion_llama.server.engines import Engines
 
 SETTINGS = ServeConfig(
     batch_size=4, max_batch_clips=6, max_text_chars=20, max_json_kb=4.0, max_upload_mb=0.01
@@ -38,9 +39,11 @@ UNKNOWN = "0" * 32
 def make_app(folder: Path, settings: ServeConfig = SETTINGS) -> FastAPI:
     """Give an app with only the routes of batches, as the server puts them together."""
     engine: Any = StubEngine(settings, dict(FAULTS))
+    other: Any = StubEngine(settings, preset="other")
     store = store_at(folder)
     uploads = UploadFolder(folder / "uploads", round(settings.max_upload_mb * 1e6))
-    worker = routes.BatchWorker(store, engine, settings)
+    engines = Engines(engine, other)
+    worker = routes.BatchWorker(store, engines, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,7 +56,7 @@ def make_app(folder: Path, settings: ServeConfig = SETTINGS) -> FastAPI:
         store.close()
 
     app = FastAPI(lifespan=lifespan)
-    app.state.engine, app.state.store = engine, store
+    app.state.engine, app.state.other, app.state.store = engine, other, store
 
     @app.middleware("http")
     async def name_key(request: Request, call_next: Any) -> Any:
@@ -66,7 +69,7 @@ def make_app(folder: Path, settings: ServeConfig = SETTINGS) -> FastAPI:
         refusal = to_api_error(error)
         return JSONResponse({"detail": refusal.message}, refusal.status)
 
-    app.include_router(routes.make_router(store, engine, uploads, settings))
+    app.include_router(routes.make_router(store, engines, uploads, settings))
     return app
 
 
@@ -170,6 +173,18 @@ def test_a_batch_from_the_first_request_to_its_results(api: Any, tmp_path: Path)
     assert lines[1]["prediction"] is None
     assert [path for path in tmp_path.rglob("*") if path.parent.name == "uploads"] == []
     assert list(store_of(api).files.root.iterdir()) == []
+
+
+def test_a_batch_names_its_preset(api: Any) -> None:
+    told = [
+        api.post("/v1/batches", json=row).json()
+        for row in ({}, {"model": None}, {"model": "other"})
+    ]
+    assert [one["model"] for one in told] == ["stub", "stub", "other"]
+    ended(api, started(api, "a", model="other"))
+    assert (api.app.state.engine.answered, api.app.state.other.answered) == ([], ["a"])
+    unknown = api.post("/v1/batches", json={"model": "gone"})
+    assert (unknown.status_code, "'gone', which is not served" in unknown.text) == (404, True)
 
 
 def test_results_can_be_asked_for_before_the_end(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_a_batch_goes_from_open_to_finished(store: BatchStore, tmp_path: Path) -
 
 
 def test_options_come_back_as_they_were_given(store: BatchStore) -> None:
-    options = BatchOptions(("happy", "sad"), False, True, {"study": 'ä "\0'})
+    options = BatchOptions(("happy", "sad"), False, True, {"study": 'ä "\0'}, "mini")
     assert store.get(store.create(None, options, 1).id, None).options == options
 
 

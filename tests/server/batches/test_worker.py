@@ -25,6 +25,7 @@ from emotion_llama.server.batches.records import BatchOptions
 from emotion_llama.server.batches.store import BatchStore
 from emotion_llama.server.batches.worker import MAX_ATTEMPTS, BatchWorker
 from emotion_llama.server.engine import BusyError, UnanswerableError
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.reading.readers import ReadCrashError
 
 SETTINGS = ServeConfig(batch_size=4, max_waiting=8)
@@ -70,7 +71,7 @@ def run(
 
     async def main() -> StubEngine:
         engine = StubEngine(SETTINGS, faults)
-        worker = BatchWorker(store, engine, SETTINGS)  # type: ignore[arg-type]
+        worker = BatchWorker(store, Engines(engine), SETTINGS)  # type: ignore[arg-type]
         await worker.start()
         await work(engine, worker)
         engine.may_answer.set()
@@ -176,9 +177,42 @@ def test_clips_that_somebody_waits_for_go_first(store: BatchStore, tmp_path: Pat
 def test_a_place_is_left_for_others(store: BatchStore, max_waiting: int, expected: int) -> None:
     async def room() -> int:
         settings = ServeConfig(batch_size=4, max_waiting=max_waiting)
-        return BatchWorker(store, StubEngine(settings), settings)._room  # type: ignore[arg-type]
+        return BatchWorker(store, Engines(StubEngine(settings)), settings)._room  # type: ignore[arg-type]
 
     assert asyncio.run(room()) == expected
+
+
+def test_a_batch_is_answered_by_its_preset_and_by_no_other(
+    store: BatchStore, tmp_path: Path
+) -> None:
+    batches = {
+        model: filled(store, tmp_path, f"of {model}", model=model)
+        for model in (None, "small", "large", "gone")
+    }
+
+    async def main() -> tuple[StubEngine, StubEngine]:
+        small, large = (StubEngine(SETTINGS, preset=name) for name in ("small", "large"))
+        worker = BatchWorker(store, Engines(small, large), SETTINGS)  # type: ignore[arg-type]
+        await worker.start()
+        await until(has_ended(store, *batches.values()))
+        await worker.stop()
+        return small, large
+
+    small, large = asyncio.run(main())
+    assert (small.answered, large.answered) == (["of None", "of small"], ["of large"])
+    [gone] = store.outcomes(batches["gone"], None)
+    assert gone.state == "failed"
+    assert gone.error is not None
+    assert "'gone', which is not served; expected one of 'small', 'large'" in gone.error
+
+
+def test_room_is_what_all_presets_leave(store: BatchStore) -> None:
+    async def room() -> int:
+        small, large = (StubEngine(SETTINGS, preset=name) for name in ("small", "large"))
+        large.num_admitted = 3
+        return BatchWorker(store, Engines(small, large), SETTINGS)._room  # type: ignore[arg-type]
+
+    assert asyncio.run(room()) == 1
 
 
 def test_a_busy_engine_gets_the_clip_again_later(store: BatchStore, tmp_path: Path) -> None:
@@ -208,7 +242,7 @@ def test_an_engine_that_is_not_ready_is_asked_nothing(store: BatchStore, tmp_pat
     async def main() -> None:
         engine = StubEngine(SETTINGS)
         engine.state = "starting"
-        worker = BatchWorker(store, engine, SETTINGS)  # type: ignore[arg-type]
+        worker = BatchWorker(store, Engines(engine), SETTINGS)  # type: ignore[arg-type]
         await worker.start()
         await work(engine, worker)
         await worker.stop()
@@ -224,7 +258,7 @@ def test_a_stop_finishes_what_is_in_work_and_leaves_the_rest(
     async def main() -> None:
         engine = StubEngine(SETTINGS)
         engine.may_answer.clear()
-        worker = BatchWorker(store, engine, SETTINGS)  # type: ignore[arg-type]
+        worker = BatchWorker(store, Engines(engine), SETTINGS)  # type: ignore[arg-type]
         await worker.start()
         await until(lambda: len(engine.asked) == 4)
         stopping = asyncio.create_task(worker.stop())
@@ -243,7 +277,7 @@ def test_a_stop_finishes_what_is_in_work_and_leaves_the_rest(
 
 def test_a_worker_that_never_started_stops(store: BatchStore) -> None:
     async def main() -> None:
-        await BatchWorker(store, StubEngine(SETTINGS), SETTINGS).stop()  # type: ignore[arg-type]
+        await BatchWorker(store, Engines(StubEngine(SETTINGS)), SETTINGS).stop()  # type: ignore[arg-type]
 
     asyncio.run(main())
 
@@ -332,7 +366,7 @@ def test_expired_batches_and_left_files_are_removed(
     settings = ServeConfig(keep_batches_s=0.2)
 
     async def main() -> None:
-        worker = BatchWorker(store, StubEngine(settings), settings)  # type: ignore[arg-type]
+        worker = BatchWorker(store, Engines(StubEngine(settings)), settings)  # type: ignore[arg-type]
         await worker.start()
         await until(lambda: store.page(None, 9) == [])
         await worker.stop()
@@ -349,7 +383,7 @@ def test_two_workers_on_one_database_answer_every_clip_once(tmp_path: Path) -> N
     async def main() -> list[str]:
         engines = [StubEngine(SETTINGS) for _ in stores]
         workers = [
-            BatchWorker(store, engine, SETTINGS)  # type: ignore[arg-type]
+            BatchWorker(store, Engines(engine), SETTINGS)  # type: ignore[arg-type]
             for store, engine in zip(stores, engines, strict=True)
         ]
         for worker in workers:
@@ -377,7 +411,7 @@ def serve_until_killed(folder: Path, log: Path) -> None:
     async def main() -> None:
         engine = StubEngine(SETTINGS)
         engine.on_answer = note
-        await BatchWorker(store, engine, SETTINGS).start()  # type: ignore[arg-type]
+        await BatchWorker(store, Engines(engine), SETTINGS).start()  # type: ignore[arg-type]
         await asyncio.Event().wait()
 
     asyncio.run(main())

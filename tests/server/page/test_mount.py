@@ -2,7 +2,7 @@
 
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from serving import running, stub_engine, wait_for, wav
 from starlette.testclient import TestClient
 
 from emotion_llama.config import ServeConfig
+from emotion_llama.labels import label_set
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.page import close_page, mount_page
+from emotion_llama.server.page.steps import Service
 
 KEY = "el_sesame"
 
@@ -25,22 +28,23 @@ class Keys:
 
 
 @contextmanager
-def mounted(app: FastAPI, keys: Keys | None = None) -> Iterator[None]:
+def mounted(
+    app: FastAPI, keys: Keys | None = None, presets: Sequence[str] = ("stub",)
+) -> Iterator[None]:
     """Mount a page; what that sets for the whole process is taken back at the end."""
-    engine: Any = stub_engine()
-    engine.predictor.notice = None
+    engines = Engines(*(stub_engine(preset=name) for name in presets))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY"):
             patch.setenv(name, "")
-        mount_page(app, engine, ServeConfig(max_upload_mb=1), keys)
+        mount_page(app, engines, ServeConfig(max_upload_mb=1), keys)
         yield
 
 
 @contextmanager
-def page(keys: Keys | None = None) -> Iterator[TestClient]:
+def page(keys: Keys | None = None, presets: Sequence[str] = ("stub",)) -> Iterator[TestClient]:
     app = FastAPI()
     app.get("/healthz")(lambda: "alive")
-    with mounted(app, keys), TestClient(app, base_url="http://127.0.0.1") as client:
+    with mounted(app, keys, presets), TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -75,16 +79,43 @@ def test_routes_that_are_there_come_before_the_page(client: TestClient) -> None:
     assert "Emotion-LLaMA" in client.get("/").text
 
 
+def preset_choice(client: TestClient) -> dict[str, Any]:
+    components = client.get("/config").json()["components"]
+    (found,) = [one["props"] for one in components if one["props"].get("elem_id") == "el-preset"]
+    return dict(found)
+
+
+def test_presets_can_be_chosen_where_there_are_several(client: TestClient) -> None:
+    assert preset_choice(client)["visible"] is False
+    with page(presets=("small", "large")) as other:
+        shown = preset_choice(other)
+        assert shown["visible"] and shown["value"] == "small"
+        assert [value for _, value in shown["choices"]] == ["small", "large"]
+
+
+def test_a_chosen_preset_shows_its_terms_and_its_labels(client: TestClient, tmp_path: Path) -> None:
+    from emotion_llama.server.page import events  # loads Gradio, which a page sets up first
+
+    small, large = stub_engine(preset="small"), stub_engine(preset="large")
+    terms: Any = "For research only."
+    large.predictor.notice = terms
+    large.predictor.offered = lambda labels=None: label_set("calm, tense")  # type: ignore[method-assign]
+    here = Service(Engines(small, large), ServeConfig(), tmp_path)
+    header, labels = events.show_preset(here, "large", "dfew")
+    assert "large" in header and terms in header
+    assert labels["choices"][0] == ("of the preset: calm, tense", "") and labels["value"] == "dfew"
+
+
 def test_a_given_file_can_be_named(client: TestClient) -> None:
     path = folder(client) / "x" / "a.wav"
     url = f"http://127.0.0.1/gradio_api/file={path}"
-    assert join(client, False, "File", file_of(str(path), url=url)).status_code == 200
+    assert join(client, False, "stub", "File", file_of(str(path), url=url)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "{}/../../etc/passwd", "etc/passwd", "", 7, None])
 def test_no_other_file_of_the_server_can_be_named(client: TestClient, path: Any) -> None:
     path = path.format(folder(client)) if isinstance(path, str) else path
-    answer = join(client, False, "File", {"deep": [file_of(path)]})
+    answer = join(client, False, "stub", "File", {"deep": [file_of(path)]})
     assert answer.status_code == 403 and "root:" not in answer.text
 
 
@@ -94,7 +125,7 @@ def test_no_address_is_fetched(client: TestClient) -> None:
         listener.settimeout(0.3)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
         for named in (file_of(url), file_of(path, url=url), {"url": url}):
-            assert join(client, False, "File", named).status_code == 403
+            assert join(client, False, "stub", "File", named).status_code == 403
         fetched = client.get(f"/gradio_api/file={url}")
         assert fetched.status_code == 404
         with pytest.raises(TimeoutError):

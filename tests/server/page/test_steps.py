@@ -11,6 +11,7 @@ from page_engine import ActingEngine
 from emotion_llama.media import MediaError
 from emotion_llama.prompt import Turn
 from emotion_llama.server.engine import NotServingError
+from emotion_llama.server.engines import Engines
 from emotion_llama.server.page import words
 from emotion_llama.server.page.steps import Given, Service, View, Views, answer, choose, reply
 from emotion_llama.server.page.talk import Talk
@@ -36,7 +37,7 @@ def all_of(views: Views) -> list[View]:
 
 
 def service(engine: Any, folder: Path, translator: Any = None) -> Service:
-    return Service(engine, engine.settings, folder, translator)
+    return Service(Engines(engine), engine.settings, folder, translator)
 
 
 def done(views: Views) -> Talk:
@@ -232,3 +233,32 @@ def test_an_answer_that_takes_too_long_is_given_up(given: Path) -> None:
     engine.encode = slow  # type: ignore[method-assign]
     last = all_of(answer(service(engine, given.parent), Given(given)))[-1]
     assert last.said == words.TOO_LATE and engine.held == 0
+
+
+def pair(folder: Path, **settings: Any) -> tuple[Service, ActingEngine, ActingEngine]:
+    small = ActingEngine(preset="mini", **settings)
+    large = ActingEngine(preset="large", **settings)
+    engines: Any = (small, large)
+    return Service(Engines(*engines), small.settings, folder), small, large
+
+
+def test_the_chosen_preset_answers_and_all_later_questions_are_its_own(given: Path) -> None:
+    here, small, large = pair(given.parent, length_s=5.0, segment_s=3)
+    talk = done(answer(here, Given(given, preset="large")))
+    talk = done(choose(here, talk, 1))
+    done(reply(here, talk, "And the voice?"))
+    assert talk.preset == "large" and talk.piece.without
+    assert {asked[0] for asked in large.asked} == {"encode", "answer", "reply"}
+    assert small.asked == []
+
+
+def test_without_a_choice_the_first_preset_answers(given: Path) -> None:
+    here, small, large = pair(given.parent)
+    assert done(answer(here, Given(given))).preset == "mini"
+    assert small.asked and not large.asked
+
+
+def test_a_preset_that_is_not_served_is_refused_in_words(given: Path) -> None:
+    here, *_ = pair(given.parent)
+    (view,) = all_of(answer(here, Given(given, preset="gone")))
+    assert view.stage == "failed" and "'gone', which is not served" in view.said
