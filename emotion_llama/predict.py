@@ -57,6 +57,10 @@ that waiting for each other costs more: two threads that do not spin take 1.6 ti
 _SHOWN_AS: Mapping[Part, ClipPart] = {"face": "vision", "voice": "audio", "words": "text"}
 """What a reason calls a part of a clip -> what shows it."""
 
+_SCORED_TOGETHER = 4
+"""Clips whose labels are scored at once on a GPU: each holds the keys and values of its prompt once
+for every label, 1.5 GiB at the published sizes, and a card of 24 GiB has 7 beside the model."""
+
 Labels = str | LabelSet | Sequence[str] | None
 
 _UNSURE_RULE = "neither face, voice nor words to go on, no readable label, or a probability below"
@@ -572,7 +576,10 @@ class Predictor:
         """Give the probability of each offered label, [b x a]."""
         names = asked.offered.labels
         samples, features = self._questions(requests, "emotion", asked.offered, asked.wording)
-        groups = [[row] for row in range(len(samples))] if self._is_exact else [range(len(samples))]
+        most = 1 if self._is_exact else _SCORED_TOGETHER
+        groups = [
+            range(len(samples))[start : start + most] for start in range(0, len(samples), most)
+        ]
         return torch.cat(
             [
                 label_probabilities(

@@ -15,6 +15,7 @@ from PIL import Image
 from emotion_llama import Predictor
 from emotion_llama.config import MediaConfig
 from emotion_llama.media import MediaError
+from emotion_llama.model.scoring import label_probabilities
 from emotion_llama.predict import ClipFailure, EncodedClip, PresetError
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Features, Prediction
@@ -473,3 +474,25 @@ def test_words_in_another_language_are_warned_of(predictor: Predictor) -> None:
     warnings = predictor(None, text="\u6211\u4eca\u5929\u5f88\u9ad8\u5174").warnings
     assert any("the words are not English" in warning for warning in warnings)
     assert not predictor(None, text="I am so happy today").warnings
+
+
+def test_on_a_gpu_labels_of_a_few_clips_are_scored_at_once(
+    predictor: Predictor, talking_film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = predictor.encode([predictor.read(talking_film)]) * 6
+    alone = predictor.answer(encoded, with_reason=False)
+    asked: list[int] = []
+    score = label_probabilities
+
+    def count(model: Any, processor: Any, samples: Any, *rest: Any) -> torch.Tensor:
+        asked.append(len(samples))
+        return score(model, processor, samples, *rest)
+
+    monkeypatch.setattr("emotion_llama.predict.label_probabilities", count)
+    monkeypatch.setattr(Predictor, "_is_exact", False)
+    together = predictor.answer(encoded, with_reason=False)
+    assert asked == [4, 2]
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(one, Prediction)
+        assert isinstance(other, Prediction)
+        assert close(one, other)
