@@ -199,7 +199,9 @@ def test_a_batch_is_answered_by_its_preset_and_by_no_other(
         return small, large
 
     small, large = asyncio.run(main())
-    assert (small.answered, large.answered) == (["of None", "of small"], ["of large"])
+    # both are answered at a time, in any order
+    assert sorted(small.answered) == ["of None", "of small"]
+    assert large.answered == ["of large"]
     [gone] = store.outcomes(batches["gone"], None)
     assert gone.state == "failed"
     assert gone.error is not None
