@@ -16,7 +16,7 @@ from emotion_llama.merr.facial import face_measures, facial_clues
 from emotion_llama.merr.records import Clue, ClueKind, FaceMeasures, VoiceMeasures
 from emotion_llama.merr.voice_clues import voice_clues, voice_measures
 from emotion_llama.merr.words import word_clues
-from emotion_llama.records import Clip, Evidence, Modality
+from emotion_llama.records import ActionUnitTable, Clip, Evidence, Modality
 from emotion_llama.version import __version__
 from emotion_llama.voice import measure_prosody, packaged_norm
 from emotion_llama.voice.frames import SAMPLE_RATE_HZ
@@ -73,13 +73,19 @@ def measured_clues(clip: Clip) -> tuple[Clue, ...]:
     return (*_face(clip), *_voice(clip), *_words(clip))
 
 
+def measured_units(clip: Clip) -> ActionUnitTable | None:
+    """Measure the action units of a clip over time; ``None`` where no points were found."""
+    if clip.faces is None or clip.faces.points is None:
+        return None
+    return smoothed(measure_action_units(clip.faces), PEAK_SMOOTHING_S)
+
+
 def measured_face(clip: Clip) -> FaceMeasures | None:
     """Measure the face of a clip at its peak; ``None`` where no points were found."""
-    track = clip.faces
-    if track is None or track.points is None or track.scores is None:
+    track, table = clip.faces, measured_units(clip)
+    if track is None or track.scores is None or table is None:
         return None
     talking = clip.waveform is not None
-    table = smoothed(measure_action_units(track), PEAK_SMOOTHING_S)
     return face_measures(
         table,
         peak_frame(table, speech_counts=not talking),

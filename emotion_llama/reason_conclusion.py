@@ -13,7 +13,7 @@ from typing import Literal
 
 from emotion_llama.merr.records import Clue, StatedClue
 from emotion_llama.merr.rules import RuleTable, load_rules
-from emotion_llama.merr.weigh import strength, weigh
+from emotion_llama.merr.weigh import balance, weigh
 
 Part = Literal["face", "voice", "words"]
 
@@ -60,15 +60,11 @@ def follows(conclusion: Conclusion, stated: Sequence[StatedClue], label: str) ->
         stated: what the reason states, with readings
         label: what it concludes
     """
-    balance: dict[str, float] = {}
     clues = [Clue(s.kind, s.feature, s.reading, s.words) for s in stated if s.reading is not None]
-    signs = {"supports": 1.0, "contradicts": -1.0, "silent": 0.0}
-    for one in weigh(clues, label, _rules()):
-        part = _PART_OF.get(one.clue.kind, "")
-        balance[part] = balance.get(part, 0.0) + signs[one.stance] * strength(one.clue)
-    return conclusion.supports == {part for part, sum_ in balance.items() if sum_ > 0} and (
-        conclusion.contradicts == {part for part, sum_ in balance.items() if sum_ < 0}
-    )
+    sums = balance(weigh(clues, label, _rules())).items()
+    supports = {_PART_OF[kind] for kind, value in sums if value > 0}
+    contradicts = {_PART_OF[kind] for kind, value in sums if value < 0}
+    return conclusion.supports == supports and conclusion.contradicts == contradicts
 
 
 @cache

@@ -15,7 +15,7 @@ from emotion_llama.merr.facial import countable_units
 from emotion_llama.merr.lexicon import FACE, STILL, load_lexicon
 from emotion_llama.merr.records import Clue, ClueKind
 from emotion_llama.merr.rules import RuleTable
-from emotion_llama.merr.weigh import Stance, weigh
+from emotion_llama.merr.weigh import balance, weigh
 from emotion_llama.voice import MEASURES, USUAL, VOICE
 from emotion_llama.voice.wording import GRADES, SCOPES
 
@@ -30,7 +30,6 @@ NOTHING: Mapping[ClueKind, str] = {
 """What is said of a kind that is there and gave no clue. Of the words no clue is told: a language
 model of this size cannot copy a word out of a transcript, and names another one."""
 
-SIGNS: Mapping[Stance, float] = {"supports": 1.0, "contradicts": -1.0, "silent": 0.0}
 JOINERS = (", and ", "; ", ", while ", ". ")
 
 FRAMES: Mapping[str, tuple[str, ...]] = {
@@ -130,11 +129,9 @@ def _sentence(text: str) -> str:
 
 
 def _conclusion(chosen: Sequence[Clue], label: str, table: RuleTable, number: int) -> str:
-    balance = {kind: 0.0 for kind in KINDS}
-    for one in weigh(chosen, label, table):
-        balance[one.clue.kind] += SIGNS[one.stance] * one.strength
-    supports = [kind for kind in KINDS if balance[kind] > 0]
-    contradicts = [kind for kind in KINDS if balance[kind] < 0]
+    sums = balance(weigh(chosen, label, table))
+    supports = [kind for kind in KINDS if sums.get(kind, 0.0) > 0]
+    contradicts = [kind for kind in KINDS if sums.get(kind, 0.0) < 0]
     case = {(True, True): "both", (True, False): "for", (False, True): "against"}.get(
         (bool(supports), bool(contradicts)), "open"
     )

@@ -7,7 +7,8 @@ scored. What needs torch is imported inside the functions.
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -168,7 +169,8 @@ def evaluate(
         quiet_loading()
         if not resume and folder.is_dir():
             remove_run(folder)
-        rules, reading = read_or_explain(protocol, data, folder, labels, value_range)
+        with missing_data_explained():
+            rules, reading = read_samples(protocol, data, folder, labels, value_range)
         choices = {
             **chosen_parts(modalities),
             "analyses": chosen_analyses(analyses),
@@ -217,23 +219,17 @@ def remove_run(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def read_or_explain(
-    protocol: str,
-    data: Path,
-    folder: Path,
-    labels: str | None,
-    value_range: str | None = None,
-) -> "tuple[Protocol, Reading]":
-    """Read the samples; where files are missing, show how the folder must look, line by line.
+@contextmanager
+def missing_data_explained() -> Iterator[None]:
+    """Where files are missing, show how the folder must look, line by line.
 
     Raises:
         typer.Exit: files are missing
-        ValueError: as `read_samples`
     """
     from emotion_llama.evaluation.samples import MissingDataError
 
     try:
-        return read_samples(protocol, data, folder, labels, value_range)
+        yield
     except MissingDataError as error:
         say(f"error: {error}", style="red")
         raise typer.Exit(WRONG_COMMAND) from error
@@ -244,7 +240,7 @@ def read_samples(
     data: Path,
     folder: Path,
     labels: str | None,
-    value_range: str | None = None,
+    value_range: str | None,
 ) -> "tuple[Protocol, Reading]":
     """Read the samples of a benchmark.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from emotion_llama.cli.flags import Debug
+from emotion_llama.cli.flags import Debug, Device, Dtype
 from emotion_llama.cli.output import WRONG_COMMAND, one_line_errors, quiet_loading, say
 
 EXIT_CODES = (
@@ -110,16 +110,8 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, ...", show_default="a GPU if there is one")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="float32, bfloat16 or float16.",
-            show_default="float32 on a CPU, float16 on a GPU",
-        ),
-    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
     debug: Debug = False,
 ) -> None:
     """Serve the page and the API: http://127.0.0.1:7860, the API's description at /docs."""

@@ -40,9 +40,8 @@ class LocalJudge:
 
     def __init__(self, model: LocalTextModel) -> None:
         self._text_model = model
-        # the loaded parts have no public names there
-        self._model: Any = model._loaded.model
-        self._tokenizer: Any = model._loaded.processor
+        self._model: Any = model.model
+        self._tokenizer: Any = model.tokenizer
         self._thinks = _THINK in str(self._tokenizer.chat_template or "")
         self.name = model.name
         self.version = model.version
@@ -85,9 +84,7 @@ class LocalJudge:
 
     def _begun(self, prompt: str, num_after: int) -> list[int]:
         """Give the tokens of a prompt and of the thoughts about it, if the model has any."""
-        ids: list[int] = self._text_model._encode([Message("user", prompt)])["input_ids"][
-            0
-        ].tolist()
+        ids: list[int] = self._text_model.encode([Message("user", prompt)])["input_ids"][0].tolist()
         room = self._room(len(ids), num_after)
         if not self._thinks:
             return ids

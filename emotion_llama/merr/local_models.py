@@ -67,6 +67,7 @@ class LocalTextModel:
         self._loaded = _load(
             checkpoint, "language model", (AutoModelForCausalLM,), AutoTokenizer, device, dtype
         )
+        self.model, self.tokenizer = self._loaded.model, self._loaded.processor
         self.name = self._loaded.name
         self.version = self._loaded.version
         self.settings: Mapping[str, Any] = {
@@ -82,17 +83,17 @@ class LocalTextModel:
         Raises:
             ValueError: the conversation is longer than the model takes
         """
-        inputs = self._encode(messages)
+        inputs = self.encode(messages)
         return clean_answer(_generate(self._loaded, inputs, ANSWER_TOKENS, seed))
 
-    def _encode(self, messages: Sequence[Message]) -> Any:
+    def encode(self, messages: Sequence[Message]) -> Any:
         """Give the token ids of a conversation, [1 x s].
 
         A transcript may hold the marks of a chat template; they count as plain text.
         """
         from jinja2 import TemplateError
 
-        tokenizer = self._loaded.processor
+        tokenizer = self.tokenizer
         if not tokenizer.chat_template:
             text = "\n\n".join(message.content for message in messages) + "\n"
             return tokenizer(text, return_tensors="pt", return_token_type_ids=False)

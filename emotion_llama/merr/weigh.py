@@ -15,13 +15,16 @@ from pydantic import BaseModel, ConfigDict
 
 from emotion_llama.labels import ALIASES, VALENCE
 from emotion_llama.merr.lexicon import FACE
-from emotion_llama.merr.records import Clue
+from emotion_llama.merr.records import Clue, ClueKind
 from emotion_llama.merr.rules import OPTIONAL_WEIGHT, RuleTable
 from emotion_llama.merr.words import affect_groups
 from emotion_llama.voice.wording import VOICE
 
 Stance = Literal["supports", "contradicts", "silent"]
 Direction = Literal["high", "low"]
+SIGNS: Mapping[Stance, float] = {"supports": 1.0, "contradicts": -1.0, "silent": 0.0}
+"""How a stance counts in `balance`."""
+
 DIRECTIONS: Mapping[str, Direction] = {"high": "high", "low": "low"}
 """Last word of a reading of the voice -> the direction; ``usual`` has none."""
 
@@ -117,6 +120,17 @@ def weigh(clues: Sequence[Clue], label: str, table: RuleTable) -> tuple[WeighedC
             stance, why = "silent", "the scene says nothing about how a person feels"
         weighed.append(WeighedClue(clue, stance, why))
     return tuple(weighed)
+
+
+def balance(weighed: Sequence[WeighedClue]) -> Mapping[ClueKind, float]:
+    """Sum up what the clues of each kind say: above 0 for the label, below 0 against it.
+
+    Each clue counts by its strength; kinds without a clue are not there.
+    """
+    sums: dict[ClueKind, float] = {}
+    for one in weighed:
+        sums[one.clue.kind] = sums.get(one.clue.kind, 0.0) + SIGNS[one.stance] * one.strength
+    return sums
 
 
 def unit_owners(unit: str, table: RuleTable) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.encoded_clip import EncodedClip
@@ -22,7 +22,6 @@ from emotion_llama.prompt import Turn
 from emotion_llama.records import Prediction
 from emotion_llama.server.reading.readers import Readers
 
-Result = TypeVar("Result")
 State = Literal["starting", "ready", "draining", "stopped"]
 OnText = Callable[[str], None]
 
@@ -65,7 +64,6 @@ class _Kind:
 
     stage: Literal["encode", "answer", "reply"]
     labels: tuple[str, ...] | None = None
-    question: str | None = None
     with_reason: bool = False
 
 
@@ -213,7 +211,6 @@ class Engine:
         encoded: EncodedClip,
         *,
         labels: Labels = None,
-        question: str | None = None,
         with_reason: bool = True,
         on_text: OnText | None = None,
     ) -> Prediction:
@@ -222,7 +219,6 @@ class Engine:
         Args:
             encoded: of `encode`
             labels: labels to offer, in this order; default is the preset's list
-            question: wording of the emotion task
             with_reason: also write the reason
             on_text: told the reason so far, in the event loop, each time that it has grown
 
@@ -231,7 +227,7 @@ class Engine:
             ValueError: the labels are unusable
         """
         offered = None if labels is None else tuple(self.predictor.offered(labels).labels)
-        kind = _Kind("answer", offered, question, with_reason)
+        kind = _Kind("answer", offered, with_reason)
         prediction: Prediction = await self._ask(kind, encoded, on_text)
         return prediction
 
@@ -321,7 +317,6 @@ class Engine:
         return self.predictor.answer(
             [work.given for work in group],
             kind.labels,
-            question=kind.question,
             with_reason=kind.with_reason,
             watch=watch,
         )

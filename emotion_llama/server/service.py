@@ -20,10 +20,14 @@ from emotion_llama.config import ServeConfig
 from emotion_llama.predict import Predictor
 from emotion_llama.server.engine import Engine
 from emotion_llama.server.engines import Engines
+from emotion_llama.server.listening import bound, require_packages
 from emotion_llama.server.reading.readers import Readers, ReadLimits, make_reader
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+_NEEDED = ("fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
+"""Packages of the extra ``serve``, but for the page's."""
 
 
 def make_engine(
@@ -120,14 +124,17 @@ def run(
         ValueError: a package of the extra ``serve`` is missing, the port is taken, two presets
             have one name, or keys, a preset or the database cannot be read
     """
-    require_serve()
+    require_packages(*_NEEDED, *(["gradio"] if page else []))
     from emotion_llama.server.api.app import make_app
     from emotion_llama.server.api.keys import KeyRing
     from emotion_llama.server.api.observing import log_to_stderr
     from emotion_llama.server.api.uploads import UploadFolder
 
     keys = None if places.keys is None else KeyRing.from_file(places.keys)
-    with closing(_listener(address)) as listener, _folders(places.data) as (data, own):
+    with (
+        closing(bound(address.host, address.port, reuse_port=address.reuse_port)) as listener,
+        _folders(places.data) as (data, own),
+    ):
         app = make_app(
             Engines(*(make_engine(preset, settings, **loading) for preset in presets)),
             settings,
@@ -139,52 +146,7 @@ def run(
             examples=_examples(places.examples),
         )
         log_to_stderr()
-        _serve(app, listener, settings, announce)
-
-
-def require_serve() -> None:
-    """Check that what serves is installed.
-
-    Raises:
-        ValueError: a package of the extra ``serve`` is missing
-    """
-    try:
-        import fastapi  # noqa: F401
-        import gradio  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import sqlalchemy  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        msg = (
-            f"found no {error.name}, which the service needs; "
-            "install it with: pip install 'emotion-llama[serve]'"
-        )
-        raise ValueError(msg) from error
-
-
-def _listener(address: Address) -> socket.socket:
-    """Take the port.
-
-    Raises:
-        ValueError: it is taken, or there is no such address here
-    """
-    try:
-        family, kind, number, _, place = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, number)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if address.reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(place)
-    except (OSError, OverflowError, AttributeError) as error:
-        msg = (
-            f"cannot listen on port {address.port} of {address.host} ({error}); "
-            "give another --port or --host"
-        )
-        raise ValueError(msg) from error
-    return listener
+        _serve(app, listener, settings, announce, _end_of_page(app) if page else lambda: None)
 
 
 @contextmanager
@@ -217,6 +179,12 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def _end_of_page(app: "FastAPI") -> Callable[[], None]:
+    from emotion_llama.server.page import close_page
+
+    return partial(close_page, app)
+
+
 def _examples(folder: Path | None) -> list[Path]:
     from emotion_llama.media.manifest import walk_media
 
@@ -228,6 +196,7 @@ def _serve(
     listener: socket.socket,
     settings: ServeConfig,
     announce: Callable[[str], None],
+    end_page: Callable[[], None],
 ) -> None:
     import uvicorn
 
@@ -244,8 +213,7 @@ def _serve(
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """Let open pages go first: each holds a connection that never ends of itself."""
-            if hasattr(app.state, "end_page"):
-                app.state.end_page()
+            end_page()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.api_error import ApiError, retry_later
 from emotion_llama.server.api.bodies import FILE_FIELD, Form, read_form
+from emotion_llama.server.api.guard import key_name
 from emotion_llama.server.api.schemas import (
     FileListResponse,
     FileRemovedResponse,
@@ -151,8 +152,7 @@ class ChatFiles:
 
 def owner_of(request: Request) -> str:
     """Name whose files a request may use."""
-    name: str | None = getattr(request.state, "key_name", None)
-    return name or ""
+    return key_name(request) or ""
 
 
 def make_router(files: ChatFiles, folder: UploadFolder) -> APIRouter:

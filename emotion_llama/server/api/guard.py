@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -243,6 +243,12 @@ def _require_small(headers: Headers, limit: int) -> None:
 
 def _too_large(limit: int) -> str:
     return f"found a body of more than {limit:,} bytes, expected at most that here; send less"
+
+
+def key_name(request: Request) -> str | None:
+    """Give the name of the key that a request came in with; ``None`` where none is required."""
+    name: str | None = getattr(request.state, "key_name", None)
+    return name
 
 
 def is_below(path: str, prefixes: tuple[str, ...]) -> bool:

@@ -206,8 +206,14 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def prediction_content(
     prediction: Prediction, sha256: str | None, request_id: str, *, with_evidence: bool = False
 ) -> dict[str, Any]:
-    """Give a prediction as it is sent, of the form of `PredictionResponse`; nothing is rounded."""
-    content = {**prediction.to_dict(), "sha256": sha256, "request_id": request_id}
+    """Give a prediction as it is sent, of the form of `PredictionResponse`."""
+    record = prediction_record(prediction, with_evidence=with_evidence)
+    return {**record, "sha256": sha256, "request_id": request_id}
+
+
+def prediction_record(prediction: Prediction, *, with_evidence: bool) -> dict[str, Any]:
+    """Give the names and values of a prediction, with evidence on request; nothing is rounded."""
+    record = prediction.to_dict()
     if not with_evidence:
-        del content["evidence"]
-    return content
+        del record["evidence"]
+    return record

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.api_error import ApiError
 from emotion_llama.server.api.bodies import read_form
+from emotion_llama.server.api.guard import key_name
 from emotion_llama.server.api.limits import require_labels, require_model, require_text
 from emotion_llama.server.api.schemas import ErrorResponse, error_responses
 from emotion_llama.server.api.uploads import UploadFolder
@@ -150,7 +151,7 @@ class _Routes:
         row = await _read_request(request, round(self._settings.max_json_kb * 1000))
         engine = require_model(row.model, self._engines)
         options = row.to_record(engine.predictor.preset, _offered(row.labels, engine))
-        owner = _owner(request)
+        owner = key_name(request)
         return self._told(await _stored(self._store.create, owner, options, MAX_BATCHES))
 
     async def add(self, batch_id: BatchId, request: Request, response: Response) -> ClipResponse:
@@ -161,7 +162,7 @@ class _Routes:
         """
         if self._store.files.free_bytes < 2 * self._uploads.max_bytes:
             raise HTTPException(507, "found no room on the disk for a clip; try again later")
-        owner = _owner(request)
+        owner = key_name(request)
         await _stored(self._store.get, batch_id, owner)
         form = await read_form(request, self._uploads, {"text"})
         if form.upload is None:
@@ -185,7 +186,7 @@ class _Routes:
         They are answered as far as clips that somebody waits for leave room, the batch that was
         started first before others. To start it again changes nothing.
         """
-        return self._told(await _stored(self._store.start, batch_id, _owner(request)))
+        return self._told(await _stored(self._store.start, batch_id, key_name(request)))
 
     async def page(
         self,
@@ -197,20 +198,20 @@ class _Routes:
         ] = None,
     ) -> BatchPageResponse:
         """List your batches, the newest first."""
-        batches = await _stored(self._store.page, _owner(request), limit + 1, before)
+        batches = await _stored(self._store.page, key_name(request), limit + 1, before)
         shown = [self._told(batch) for batch in batches[:limit]]
         return BatchPageResponse(batches=shown, next=shown[-1].id if len(batches) > limit else None)
 
     async def get(self, batch_id: BatchId, request: Request) -> BatchResponse:
         """Look at a batch."""
-        return self._told(await _stored(self._store.get, batch_id, _owner(request)))
+        return self._told(await _stored(self._store.get, batch_id, key_name(request)))
 
     async def results(self, batch_id: BatchId, request: Request) -> StreamingResponse:
         """Get one JSON line for each clip of a batch, in the order in which they came.
 
         It may be asked for at any time: clips that wait have neither prediction nor error yet.
         """
-        owner = _owner(request)
+        owner = key_name(request)
         batch = await _stored(self._store.get, batch_id, owner)
         return StreamingResponse(self._lines(batch, owner), media_type=JSON_LINES)
 
@@ -219,11 +220,11 @@ class _Routes:
 
         What is answered already can still be read. For a batch that has ended this changes nothing.
         """
-        return self._told(await _stored(self._store.cancel, batch_id, _owner(request)))
+        return self._told(await _stored(self._store.cancel, batch_id, key_name(request)))
 
     async def remove(self, batch_id: BatchId, request: Request) -> None:
         """Remove a batch, its files and its results; one that has not ended is cancelled."""
-        await _stored(self._store.remove, batch_id, _owner(request))
+        await _stored(self._store.remove, batch_id, key_name(request))
 
     def _told(self, batch: Batch) -> BatchResponse:
         return BatchResponse.of(batch, self._settings.keep_batches_s)
@@ -263,12 +264,6 @@ def _line(outcome: Outcome) -> str:
         error=outcome.error,
     )
     return json.dumps(row.model_dump()) + "\n"
-
-
-def _owner(request: Request) -> str | None:
-    """Give the name of the key that a request came with; ``None`` where no key is required."""
-    name: str | None = getattr(request.state, "key_name", None)
-    return name
 
 
 async def _stored(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

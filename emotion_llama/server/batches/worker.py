@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.api_error import to_api_error
+from emotion_llama.server.api.schemas import prediction_record
 from emotion_llama.server.batches.records import Job
 from emotion_llama.server.batches.store import BatchStore
 from emotion_llama.server.engine import Engine
@@ -163,10 +164,8 @@ class BatchWorker:
             prediction = await engine.answer(
                 encoded, labels=options.labels, with_reason=options.with_reason
             )
-        row = prediction.to_dict()
-        if not options.with_evidence:
-            del row["evidence"]
-        return json.dumps(row, allow_nan=False)
+        record = prediction_record(prediction, with_evidence=options.with_evidence)
+        return json.dumps(record, allow_nan=False)
 
     @contextmanager
     def _admitted(self, engine: Engine) -> Iterator[None]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from emotion_llama.config import PEAK_SMOOTHING_S
-from emotion_llama.face import measure_action_units, peak_frame, smoothed
+from emotion_llama.evidence import measured_units
+from emotion_llama.face import peak_frame
 from emotion_llama.face.drawing import PERSON, draw_box, draw_points
 from emotion_llama.face.movements import FULL
 from emotion_llama.records import ActionUnitTable, Clip, FaceTrack
@@ -95,7 +95,7 @@ def measure(clip: Clip, span: tuple[float, float] | None = None) -> Measures:
     """
     start_s = span[0] if span else 0.0
     end_s = start_s + (clip.duration_s or 0.0)
-    table = _units_of(clip.faces)
+    table = measured_units(clip)
     peak = None if table is None else peak_frame(table, speech_counts=clip.waveform is None)
     row = _row_at(clip.faces, clip.key_frame_s)
     is_timed = end_s > start_s
@@ -111,12 +111,6 @@ def measure(clip: Clip, span: tuple[float, float] | None = None) -> Measures:
         plain_frame=None if clip.key_frame is None else _jpeg(clip.key_frame),
         marked_frame=_marked(clip, row),
     )
-
-
-def _units_of(faces: FaceTrack | None) -> ActionUnitTable | None:
-    if faces is None or faces.points is None:
-        return None
-    return smoothed(measure_action_units(faces), PEAK_SMOOTHING_S)
 
 
 def _row_at(faces: FaceTrack | None, time_s: float | None) -> int | None:

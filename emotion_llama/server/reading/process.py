@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from emotion_llama.media import MediaError, MediaLimitError, check_limits, probe
-from emotion_llama.media.probe import check_length
-from emotion_llama.media.segments import counted_duration_s, file_duration_s
+from emotion_llama.media.probe import MediaFacts, check_length
+from emotion_llama.media.segments import counted_duration_s
 from emotion_llama.records import Clip
 from emotion_llama.server.reading.clip_message import to_message
 
@@ -136,23 +136,26 @@ def _read(
 
 def _length_s(path: Path, limits: "ReadLimits") -> float | None:
     """Give the length of a film or sound within the limits; ``None``: it has none."""
-    _check(path, limits)
-    length_s = file_duration_s(path)
-    if length_s is None and probe(path).kind != "image":
-        length_s = counted_duration_s(path)
+    facts = _check(path, limits)
+    if facts.kind == "image":
+        return None
+    length_s = facts.duration_s or counted_duration_s(path)
     check_length(length_s, path, limits.max_duration_s)
     return length_s
 
 
-def _check(path: Path, limits: "ReadLimits") -> None:
+def _check(path: Path, limits: "ReadLimits") -> MediaFacts:
+    """Give what the headers of a file state, if that is within the limits."""
+    facts = probe(path)
     check_limits(
-        probe(path),
+        facts,
         path,
         max_duration_s=limits.max_duration_s,
         max_side_px=limits.max_side_px,
         max_pixels=limits.memory_mb * 2**20 // BYTES_PER_PIXEL,
         max_streams=limits.max_streams,
     )
+    return facts
 
 
 def _named(clip: Clip, path: str, name: str) -> Clip:

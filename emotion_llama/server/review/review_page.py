@@ -7,7 +7,6 @@ Knows: HTTP, who may ask, the page's files. Does not know: the queue, what a dec
 import hmac
 import re
 import secrets
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from emotion_llama.merr.review.desk import (
 )
 from emotion_llama.merr.review.need import need_of
 from emotion_llama.merr.review.overlay import Decision, Edits, Review, ReviewerName, Sha256
+from emotion_llama.server.listening import bound, require_packages
 from emotion_llama.server.review.media_file import find_media, is_recorded
 
 if TYPE_CHECKING:
@@ -96,15 +96,7 @@ def require_serve() -> None:
     Raises:
         ValueError: fastapi or uvicorn is not installed
     """
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        msg = (
-            f"found no {error.name}, which serves the page; "
-            "install it with: pip install 'emotion-llama[serve]'"
-        )
-        raise ValueError(msg) from error
+    require_packages("fastapi", "uvicorn")
 
 
 def make_app(
@@ -183,13 +175,7 @@ def serve(
     require_serve()
     import uvicorn
 
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((LOOPBACK, port))
-        except (OSError, OverflowError) as error:
-            msg = f"cannot listen on port {port} of {LOOPBACK} ({error}); give another --port"
-            raise ValueError(msg) from error
+    with closing(bound(LOOPBACK, port)) as listener:
         listener.listen()
         if announce is not None:
             announce(page_address(app, listener.getsockname()[1]))
