@@ -388,8 +388,14 @@ def test_two_workers_on_one_database_answer_every_clip_once(tmp_path: Path) -> N
             BatchWorker(store, Engines(engine), SETTINGS)  # type: ignore[arg-type]
             for store, engine in zip(stores, engines, strict=True)
         ]
+        # nothing is answered before both have taken clips: a quick one could take them all
+        for engine in engines:
+            engine.may_answer.clear()
         for worker in workers:
             await worker.start()
+        await until(lambda: all(engine.asked for engine in engines))
+        for engine in engines:
+            engine.may_answer.set()
         await until(has_ended(stores[0], batch))
         for worker in workers:
             await worker.stop()
