@@ -37,7 +37,9 @@ class Doubler:
         return 2 * row
 
     def save(self) -> None:
-        self.path.write_text(" ".join(map(str, self.done)))
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(" ".join(map(str, self.done)))
+        partial.replace(self.path)  # who looks while it saves again finds the earlier numbers
 
 
 def broken() -> Doubler:
