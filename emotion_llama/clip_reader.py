@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotion_llama.clip_words import WordReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.face import (
     FaceDetector,
@@ -20,7 +21,7 @@ from emotion_llama.face import (
     track_faces,
     whole_frame_track,
 )
-from emotion_llama.media import SpeechRecognizer, read_clip, text_clip
+from emotion_llama.media import read_clip, text_clip
 from emotion_llama.media.audio import sound_start_s
 from emotion_llama.records import Clip, Evidence, Modality
 
@@ -32,7 +33,7 @@ class ClipReader:
         media: sampling, key frame and whose face
         face_detector: what finds faces; default is the packaged network
         face_landmarker: what finds their points; default is the packaged network
-        speech_recognizer: what reads the words where no transcript is given; ``None``: nothing does
+        words: what hears words where none are given and translates them; default is nothing
         measure: what says what face, voice and words show; ``None``: nothing is measured
     """
 
@@ -42,13 +43,13 @@ class ClipReader:
         *,
         face_detector: FaceDetector | None = None,
         face_landmarker: FaceLandmarker | None = None,
-        speech_recognizer: SpeechRecognizer | None = None,
+        words: WordReader | None = None,
         measure: Callable[[Clip], tuple[Evidence, ...]] | None = None,
     ) -> None:
         self.media = media or MediaConfig()
         self.face_detector = face_detector or NetworkDetector()
         self.face_landmarker = face_landmarker or FaceLandmarker()
-        self.speech_recognizer = speech_recognizer
+        self.words = words or WordReader()
         self.measure = measure
 
     @property
@@ -65,7 +66,7 @@ class ClipReader:
         text: str | None = None,
         span: tuple[float, float] | None = None,
     ) -> Clip:
-        """Read a file (or text alone), find the main person's face and, if asked to, the words.
+        """Read a file (or text alone), find the main person's face and see to the words.
 
         Args:
             path: video, sound or picture; ``None`` for text alone
@@ -78,7 +79,7 @@ class ClipReader:
             ValueError: neither file nor text
         """
         if path is None:
-            return self._measured(text_clip(text or ""), None)
+            return self.finish(text_clip(text or ""))
         return self.complete(self.decode(path, text, span), span)
 
     def decode(
@@ -95,7 +96,7 @@ class ClipReader:
         return read_clip(Path(path), self.media, text, span)
 
     def complete(self, clip: Clip, span: tuple[float, float] | None = None) -> Clip:
-        """Do the second half of `read`: the face and, if asked to, the words and measures.
+        """Do the second half of `read`: the face, the words and, if asked to, measures.
 
         Args:
             clip: as from `decode`
@@ -138,7 +139,7 @@ class ClipReader:
 
     def finish(self, clip: Clip, span: tuple[float, float] | None = None) -> Clip:
         """Do what is left of `complete` where the face is found: words and measures."""
-        return self._measured(self._with_words(clip), span)
+        return self._measured(self.words.complete(clip), span)
 
     def _measured(self, clip: Clip, span: tuple[float, float] | None) -> Clip:
         """Say what was measured; what was heard is timed from the first sample of a waveform."""
@@ -149,20 +150,6 @@ class ClipReader:
             begins_s = max(span[0], sound_start_s(clip.path))
             evidence = tuple(_later(item, begins_s) for item in evidence)
         return replace(clip, evidence=evidence)
-
-    def _with_words(self, clip: Clip) -> Clip:
-        """Let the recogniser read the words of a clip without transcript, and say so."""
-        recognizer = self.speech_recognizer
-        if recognizer is None or clip.waveform is None or clip.transcript is not None:
-            return clip
-        words = recognizer.transcribe(clip.waveform, clip.sample_rate_hz).strip()
-        if not words:
-            deaf: dict[Modality, str] = {"text": f"{recognizer.name} heard no words"}
-            return replace(clip, missing={**clip.missing, **deaf})
-        missing: dict[Modality, str] = {**clip.missing}
-        missing.pop("text", None)
-        note = f"the words were recognised by {recognizer.name} ({recognizer.version}): {words!r}"
-        return replace(clip, transcript=words, missing=missing, warnings=(*clip.warnings, note))
 
     def _seeks_peak(self, clip: Clip) -> bool:
         """Tell whether the key frame is chosen by the face; a still has but one frame."""

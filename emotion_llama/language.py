@@ -9,7 +9,6 @@ of languages, and it takes a mixture for English.
 import re
 import unicodedata
 from collections import Counter
-from typing import Protocol
 
 LATIN = "LATIN"
 MOST = 0.5
@@ -29,17 +28,6 @@ _FREQUENT = """the and you i it is to of that my we this are have not with for b
 FREQUENT = frozenset(re.findall(r"\S+", _FREQUENT))
 """Frequent words of spoken English; those that are as frequent in another language of the Latin
 script (German ``was``, Spanish ``he``) are left out, but for the very commonest."""
-
-
-class Translator(Protocol):
-    """What turns a transcript into English; none comes with the package."""
-
-    @property
-    def name(self) -> str:
-        """What it is called beside its translation."""
-
-    async def to_english(self, text: str) -> str:
-        """Translate a text."""
 
 
 def not_english(text: str) -> str | None:

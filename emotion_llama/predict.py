@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from emotion_llama.clip_reader import ClipReader
+from emotion_llama.clip_words import WordReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.device import choose_device, choose_dtype, one_thread
 from emotion_llama.encoded_clip import EncodedClip
@@ -170,6 +171,7 @@ class Predictor:
             preset=model.config.preset or (folder.name if Path(preset).exists() else str(preset)),
             reader=ClipReader(
                 media if isinstance(media, MediaConfig) else preset_media(folder, **(media or {})),
+                words=WordReader(english_only=model.config.reads_english_only),
                 measure=measured_evidence,
             ),
             decision=decision,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_llama.clip_words import WordModels
 from emotion_llama.config import ServeConfig
 from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.labels import LabelSet, label_set
@@ -41,15 +42,22 @@ class ActingEngine:
     def __init__(self, length_s: float = 2.0, preset: str = "mini", **settings: Any) -> None:
         self.settings = ServeConfig(**settings)
         self.predictor = SimpleNamespace(
-            preset=preset, notice="For tests only.", offered=lambda labels: self._offered(labels)
+            preset=preset,
+            notice="For tests only.",
+            offered=lambda labels: self._offered(labels),
+            model=SimpleNamespace(config=SimpleNamespace(reads_english_only=True)),
         )
         self.readers = SimpleNamespace()
-        self.speech_model: str | None = None
+        self.words = WordModels()
         self.length_s = length_s
         self.asked: list[Any] = []
         self.held = 0
         self.fault: Exception | None = None
         self.is_full = False
+
+    @property
+    def translates(self) -> bool:
+        return self.words.translation is not None
 
     def _offered(self, labels: Any) -> LabelSet:
         return label_set(labels or LABELS)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from emotion_llama import terminal
 from emotion_llama.cli import app
 from emotion_llama.cli.predict import FULL_ANSWERS
+from emotion_llama.clip_words import WordReader
 from emotion_llama.labels import LabelSet
 from emotion_llama.model.checkpoint import CheckpointError, CoverageReport, VisionSizes
 from emotion_llama.predict import ClipFailure
@@ -57,7 +58,7 @@ class StubPredictor:
         self.asked: list[tuple[str | None, str | None]] = []
         self.labels: LabelSet | None = None
         self.stop_after: int | None = None
-        self.reader = SimpleNamespace()
+        self.reader = SimpleNamespace(words=WordReader(english_only=True))
 
     def load(self, preset: str, **settings: object) -> "StubPredictor":
         """Stand in for ``Predictor.from_pretrained``."""
@@ -158,6 +159,7 @@ def test_settings_reach_the_predictor_and_the_notice_is_said_once(
     assert media == {"face_source": "whole-frame"}
     assert stub.settings == {
         "preset": "other",
+        "quantize_bits": None,
         "device": "cpu",
         "dtype": "bfloat16",
         "decision": "greedy",
@@ -172,14 +174,22 @@ def test_settings_reach_the_predictor_and_the_notice_is_said_once(
 def test_a_speech_model_reads_the_words(
     stub: StubPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded: list[object] = []
-    monkeypatch.setattr(
-        "emotion_llama.media.WhisperRecognizer", lambda name, device: loaded.append((name, device))
-    )
+    monkeypatch.setattr("emotion_llama.clip_words.WhisperRecognizer", lambda *a, **k: (a, k))
+    monkeypatch.setattr("emotion_llama.clip_words.load_translator", lambda *a, **k: (a, k))
     clip = make_clip(tmp_path)
-    assert run("predict", clip, "--speech-model", "whisper", "--device", "cpu").exit_code == 0
-    assert loaded == [("whisper", "cpu")]
-    assert hasattr(stub.reader, "speech_recognizer")
+    models = ("--speech-model", "whisper", "--translation-model", "marian")
+    assert run("predict", clip, *models, "--device", "cpu").exit_code == 0
+    where = {"device": "cpu"}
+    assert stub.reader.words == WordReader((("whisper",), where), (("marian",), where), True)
+
+
+def test_bits_of_the_language_model(stub: StubPredictor, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path)
+    assert run("predict", clip, "--quantize-bits", "4").exit_code == 0
+    assert stub.settings["quantize_bits"] == 4
+    wrong = run("predict", clip, "--quantize-bits", "5")
+    assert wrong.exit_code == 2
+    assert "found 5, expected 4 or 8" in " ".join(wrong.stderr.split())
 
 
 def test_the_key_frame_policy_reaches_the_predictor(stub: StubPredictor, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from emotion_llama import Predictor
+from emotion_llama.clip_words import WordReader
 from emotion_llama.config import MediaConfig
-from emotion_llama.media import MediaError
+from emotion_llama.media import MediaError, Speech
 from emotion_llama.model.scoring import label_probabilities
 from emotion_llama.predict import ClipFailure, EncodedClip, PresetError
 from emotion_llama.prompt import Turn
@@ -261,21 +262,22 @@ class Listener:
     def __init__(self, words: str) -> None:
         self.words = words
 
-    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> str:
+    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
         assert sample_rate_hz == 16000
         assert waveform.ndim == 1
-        return self.words
+        return Speech(self.words, "en")
 
 
 def test_recognised_words_are_used_and_said(preset: Path, talking_film: Path) -> None:
     predictor = Predictor.from_pretrained(preset, device="cpu", media=WHOLE_FRAME)
     given = predictor(talking_film, "We won!")
-    predictor.reader.speech_recognizer = Listener(" We won! ")
+    assert predictor.reader.words == WordReader(english_only=True), "as the preset states"
+    predictor.reader.words = WordReader(Listener(" We won! "), english_only=True)
     heard = predictor(talking_film)
     assert close(heard, given)
-    assert heard.warnings == ("the words were recognised by listener (7): 'We won!'",)
+    assert heard.warnings == ("the words were recognised by listener (7), English: 'We won!'",)
     assert predictor(talking_film, "We won!").warnings == (), "given words are not overridden"
-    predictor.reader.speech_recognizer = Listener("")
+    predictor.reader.words = WordReader(Listener(""), english_only=True)
     assert predictor(talking_film).missing["text"] == "listener heard no words"
 
 

@@ -37,7 +37,8 @@ LAYERS: dict[str, set[str]] = {
     "training": GROUND | {"data", "model", "preset", "prompt"} | MEASURES,
     "config_file": set(),
     "preset": GROUND,
-    "clip_reader": GROUND | {"media", "face"},
+    "clip_reader": GROUND | {"clip_words", "media", "face"},
+    "clip_words": GROUND | {"language", "media"},
     "clip_faces": GROUND | {"media", "face"},
     "device": set(),
     "pseudo_label": GROUND | {"preset", "predict"},
@@ -53,6 +54,7 @@ LAYERS: dict[str, set[str]] = {
     | {
         "preset",
         "clip_reader",
+        "clip_words",
         "device",
         "encoded_clip",
         "evidence",
@@ -100,7 +102,7 @@ LAYERS: dict[str, set[str]] = {
     "server": GROUND
     | {"media", "face", "voice", "prompt", "merr"}
     | {"predict", "clip_reader", "encoded_clip", "evidence", "modalities", "markup", "terminal"}
-    | {"language"},
+    | {"clip_words", "language"},
     "terminal": GROUND,
     "doctor": GROUND,
     "face_report": GROUND | {"media", "face", "clip_faces", "terminal"},
@@ -113,6 +115,7 @@ LAYERS: dict[str, set[str]] = {
         "face_report",
         "preset",
         "clip_reader",
+        "clip_words",
         "clip_faces",
         "modalities",
         "timeline",

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from emotion_llama import terminal
-from emotion_llama.cli.flags import Debug, Device, Dtype, Preset
+from emotion_llama.cli.flags import Debug, Device, Dtype, Preset, QuantizeBits, quantized
 from emotion_llama.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -152,6 +152,7 @@ def evaluate(
     list_them: Annotated[bool, typer.Option("--list", help="Show the protocols and stop.")] = False,
     device: Device = None,
     dtype: Dtype = None,
+    quantize_bits: QuantizeBits = None,
     debug: Debug = False,
 ) -> None:
     """Answer for a benchmark or for your own labelled clips; write figures and a report.
@@ -178,7 +179,7 @@ def evaluate(
             "seed": seed,
             **chosen_batch_size(batch_size),
         }
-        load = partial(load_predictor, preset, device, dtype, prompt_mode)
+        load = partial(load_predictor, preset, device, dtype, quantized(quantize_bits), prompt_mode)
         settings, predictor = loaded(load, preset, choices)
     with one_line_errors(debug):
         try:
@@ -329,13 +330,21 @@ def chosen_analyses(text: str) -> tuple[str, ...]:
 
 
 def load_predictor(
-    preset: str, device: str | None, dtype: str | None, prompt_mode: PromptMode
+    preset: str,
+    device: str | None,
+    dtype: str | None,
+    quantize_bits: Literal[4, 8] | None,
+    prompt_mode: PromptMode,
 ) -> "Predictor":
     """Load the weights in the process that answers."""
     from emotion_llama.predict import Predictor
 
     return Predictor.from_pretrained(
-        preset, device=device, dtype=dtype, prompt_mode=prompt_mode.value
+        preset,
+        device=device,
+        dtype=dtype,
+        quantize_bits=quantize_bits,
+        prompt_mode=prompt_mode.value,
     )
 
 

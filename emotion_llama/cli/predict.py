@@ -10,14 +10,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 from rich.console import OverflowMethod
 
 from emotion_llama import terminal
 from emotion_llama.bulk import describe
-from emotion_llama.cli.flags import Debug, Device, Dtype, FaceSource, KeyFrame, Preset
+from emotion_llama.cli.flags import (
+    Debug,
+    Device,
+    Dtype,
+    FaceSource,
+    KeyFrame,
+    Preset,
+    QuantizeBits,
+    SpeechModel,
+    TranslationModel,
+    quantized,
+)
 from emotion_llama.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -111,6 +122,7 @@ def predict(
     preset: Preset = "mini",
     device: Device = None,
     dtype: Dtype = None,
+    quantize_bits: QuantizeBits = None,
     decision: Annotated[
         Decision,
         typer.Option(help="Score every offered label, or read the label out of a written answer."),
@@ -136,14 +148,8 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    speech_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|HUB-ID",
-            help="Whisper model that reads the words of clips without --text.",
-            show_default=False,
-        ),
-    ] = None,
+    speech_model: SpeechModel = None,
+    translation_model: TranslationModel = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for each clip and line on stdout.")
     ] = False,
@@ -187,14 +193,21 @@ def predict(
         if jobs:
             with one_line_errors(debug, WRONG_COMMAND):
                 predictor = load_predictor(
-                    preset, device, dtype, decision, prompt_mode, face_source, key_frame
+                    preset,
+                    (device, dtype, quantized(quantize_bits)),
+                    decision,
+                    prompt_mode,
+                    face_source,
+                    key_frame,
                 )
-                if speech_model is not None:
-                    from emotion_llama.media import WhisperRecognizer
+                if speech_model or translation_model:
+                    from emotion_llama.clip_words import WordModels
 
-                    where = device or "cpu"
-                    recognizer = WhisperRecognizer(speech_model, device=where)
-                    predictor.reader.speech_recognizer = recognizer
+                    models = WordModels(speech_model, translation_model)
+                    english_only = predictor.reader.words.english_only
+                    predictor.reader.words = models.load(
+                        english_only=english_only, device=device or "cpu"
+                    )
             with open_output(output) as stream:
                 if segment_s is None:
                     results = answers(predictor, jobs, offered, reason, debug)
@@ -328,8 +341,7 @@ def text_job(source: str | Path | None) -> Job:
 
 def load_predictor(
     preset: str,
-    device: str | None,
-    dtype: str | None,
+    where: tuple[str | None, str | None, Literal[4, 8] | None],
     decision: Decision,
     prompt_mode: PromptMode,
     face_source: FaceSource,
@@ -339,12 +351,14 @@ def load_predictor(
     quiet_loading()  # one sign of life on stderr is enough
     from emotion_llama.predict import Predictor
 
+    device, dtype, bits = where
     changes = {"face_source": face_source.value} | ({"key_frame": key_frame} if key_frame else {})
     with terminal.Waiting(error_console(), f"loading {preset}", total=1):
         predictor = Predictor.from_pretrained(
             preset,
             device=device,
             dtype=dtype,
+            quantize_bits=bits,
             media=changes,
             prompt_mode=prompt_mode.value,
             decision=decision.value,

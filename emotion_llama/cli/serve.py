@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from emotion_llama.cli.flags import Debug, Device, Dtype
+from emotion_llama.cli.flags import (
+    Debug,
+    Device,
+    Dtype,
+    QuantizeBits,
+    SpeechModel,
+    TranslationModel,
+    quantized,
+)
 from emotion_llama.cli.output import WRONG_COMMAND, one_line_errors, quiet_loading, say
 
 EXIT_CODES = (
@@ -102,16 +110,11 @@ def serve(
             "--reuse-port", help="Share the port with other processes of this command (Linux)."
         ),
     ] = False,
-    speech_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Whisper folder or hub id that reads the words of clips without transcript.",
-            show_default=False,
-        ),
-    ] = None,
+    speech_model: SpeechModel = None,
+    translation_model: TranslationModel = None,
     device: Device = None,
     dtype: Dtype = None,
+    quantize_bits: QuantizeBits = None,
     debug: Debug = False,
 ) -> None:
     """Serve the page and the API: http://127.0.0.1:7860, the API's description at /docs."""
@@ -125,6 +128,7 @@ def serve(
                 "with: emotion-llama serve --keys FILE --new-key NAME, and give --keys FILE"
             )
             raise ValueError(msg)
+        from emotion_llama.clip_words import WordModels
         from emotion_llama.config import ServeConfig
         from emotion_llama.config_file import load_settings
         from emotion_llama.server.service import Address, Places, run
@@ -139,7 +143,8 @@ def serve(
             page=page,
             device=device,
             dtype=dtype,
-            speech_model=speech_model,
+            quantize_bits=quantized(quantize_bits),
+            words=WordModels(speech_model, translation_model),
             announce=say,
         )
 

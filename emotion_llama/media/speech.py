@@ -4,11 +4,26 @@ Knows: the interface of a recogniser and the Whisper adapter. Does not know: fil
 Recognised words are a guess by a model; a caller that uses them should say so.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What was heard."""
+
+    text: str
+    """the words in the language that was spoken"""
+    language: str | None = None
+    """its ISO 639 code, such as ``de``; ``None``: it was not determined"""
+    english: Callable[[], str] | None = None
+    """hears the same once more and gives it in English; ``None``: the recogniser cannot"""
 
 
 class SpeechRecognizer(Protocol):
@@ -24,15 +39,24 @@ class SpeechRecognizer(Protocol):
         """Version of the weights or the program."""
         ...
 
-    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> str:
-        """Give the words in a mono waveform in [-1, 1], [w]."""
+    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
+        """Give the words in a mono waveform in [-1, 1], [w], and their language."""
         ...
+
+
+def language_name(code: str) -> str:
+    """Give the English name of a language by its ISO 639 code; an unknown code is its own name."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    return str(LANGUAGES.get(code, code)).title()
 
 
 class WhisperRecognizer:
     """Whisper through transformers, thirty seconds at a time, decoded greedily.
 
-    Windows follow each other without overlap: a word on a border may be lost or doubled.
+    Windows follow each other without overlap: a word on a border may be lost or doubled. A
+    multilingual model decides by the first thirty seconds which language is spoken, and can give
+    other languages in English.
     """
 
     def __init__(
@@ -50,11 +74,12 @@ class WhisperRecognizer:
             checkpoint: local folder or hub id of a Whisper model
             dtype: ``float32``, ``float16`` or ``bfloat16``
             device: torch device
-            language: spoken language for a multilingual model; ``None`` lets the model decide
+            language: ISO 639 code of the spoken language, for a multilingual model; ``None`` lets
+                the model decide
             max_new_tokens: most tokens per thirty seconds
 
         Raises:
-            ValueError: an unknown dtype, or no Whisper model there
+            ValueError: an unknown dtype, no Whisper model there, or not of that language
         """
         import torch
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -75,6 +100,11 @@ class WhisperRecognizer:
             )
             raise ValueError(msg) from error
         self._model = model.to(device).eval()
+        self._codes = _languages(model)
+        if language is not None and language not in self._codes.values():
+            known = ", ".join(sorted(self._codes.values())) or "no choice: it is not multilingual"
+            msg = f"{checkpoint}: found language {language!r}, expected one that it knows ({known})"
+            raise ValueError(msg)
         self._language = language
         self._max_new_tokens = max_new_tokens
         self._name = str(checkpoint)
@@ -90,8 +120,8 @@ class WhisperRecognizer:
         revision = getattr(self._model.config, "_commit_hash", None)
         return revision or "local"
 
-    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> str:
-        """Give the words in a mono waveform [w].
+    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
+        """Give the words in a mono waveform [w], and their language.
 
         Raises:
             ValueError: another sample rate than the model's, or no samples
@@ -108,11 +138,38 @@ class WhisperRecognizer:
             raise ValueError(msg)
         step = extractor.n_samples
         windows = [waveform[start : start + step] for start in range(0, len(waveform), step)]
-        return " ".join(" ".join(self._window_text(window).split()) for window in windows).strip()
+        language = self._language or self._heard_language(windows[0])
+        say = partial(self._text, windows, language)
+        return Speech(say(), language, partial(say, task="translate") if self._codes else None)
 
-    def _window_text(self, window: NDArray[np.float32]) -> str:
+    def _text(
+        self, windows: list[NDArray[np.float32]], language: str | None, task: str = "transcribe"
+    ) -> str:
+        options = {} if language is None else {"language": language, "task": task}
+        texts = [self._window_text(window, **options) for window in windows]
+        return " ".join(" ".join(text.split()) for text in texts).strip()
+
+    def _heard_language(self, window: NDArray[np.float32]) -> str | None:
+        """Let the model decide which language is spoken; ``None``: it knows but one."""
+        if not self._codes:
+            return None
+        token = self._model.detect_language(self._inputs(window)["input_features"])
+        return self._codes.get(int(token))
+
+    def _window_text(self, window: NDArray[np.float32], **options: str) -> str:
         import torch
 
+        with torch.inference_mode():
+            ids = self._model.generate(
+                **self._inputs(window),
+                max_new_tokens=self._max_new_tokens,
+                do_sample=False,
+                **options,
+            )
+        text: str = self._processor.batch_decode(ids, skip_special_tokens=True)[0]
+        return text
+
+    def _inputs(self, window: NDArray[np.float32]) -> dict[str, Any]:
         extractor = self._processor.feature_extractor
         inputs = extractor(
             window,
@@ -120,14 +177,18 @@ class WhisperRecognizer:
             return_tensors="pt",
             return_attention_mask=True,
         )
-        options = {} if self._language is None else {"language": self._language}
-        with torch.inference_mode():
-            ids = self._model.generate(
-                inputs.input_features.to(self._model.device, self._model.dtype),
-                attention_mask=inputs.attention_mask.to(self._model.device),
-                max_new_tokens=self._max_new_tokens,
-                do_sample=False,
-                **options,
-            )
-        text: str = self._processor.batch_decode(ids, skip_special_tokens=True)[0]
-        return text
+        return {
+            "input_features": inputs.input_features.to(self._model.device, self._model.dtype),
+            "attention_mask": inputs.attention_mask.to(self._model.device),
+        }
+
+
+def _languages(model: Any) -> dict[int, str]:
+    """Give token -> ISO 639 code of the languages that a model tells apart; empty if it does not.
+
+    A multilingual model states them in its generation config as ``{"<|de|>": 50261, ...}``.
+    """
+    settings = model.generation_config
+    if not getattr(settings, "is_multilingual", False):
+        return {}
+    return {number: mark.strip("<|>") for mark, number in settings.lang_to_id.items()}

@@ -267,12 +267,15 @@ class ClipWorker:
             sound = read_waveform(row.path, MediaConfig()).waveform
             if sound is None:
                 return {"text": ""}
-            return {"text": model.transcribe(sound, MediaConfig().sample_rate_hz).strip()}
+            speech = model.transcribe(sound, MediaConfig().sample_rate_hz)
+            return {"text": speech.text.strip(), "language": speech.language}
 
         depends = {"media": sha256, "model": [model.name, model.version]}
         kept = self._kept("words", depends, transcribe, reused)
         text = " ".join(str(kept["text"]).split())
-        return Described(text, model.name, model.version, {}) if text else None
+        language = kept.get("language")
+        settings = {} if language is None else {"language": language}
+        return Described(text, model.name, model.version, settings) if text else None
 
     def _described(
         self,

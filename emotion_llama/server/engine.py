@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from emotion_llama.clip_words import WordModels
 from emotion_llama.config import ServeConfig
 from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.predict import ClipFailure, Labels, Predictor
@@ -90,7 +91,7 @@ class Engine:
         predictor: answers; nobody else uses it meanwhile
         readers: turn files into clips
         settings: how much at once
-        speech_model: what reads the words of clips without transcript, as the readers do
+        words: what the readers hear and translate words with
     """
 
     def __init__(
@@ -99,12 +100,12 @@ class Engine:
         readers: Readers,
         settings: ServeConfig,
         *,
-        speech_model: str | None = None,
+        words: WordModels | None = None,
     ) -> None:
         self.predictor = predictor
         self.readers = readers
         self.settings = settings
-        self.speech_model = speech_model
+        self.words = words or WordModels()
         self.state: State = "starting"
         self.num_admitted = 0
         """requests accepted and not yet answered"""
@@ -117,6 +118,11 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, "model")
         self._loop_task: asyncio.Task[None] | None = None
         self._answer_s = _USUAL_ANSWER_S
+
+    @property
+    def translates(self) -> bool:
+        """Whether words in other languages are put into English."""
+        return self.words.translation is not None
 
     async def start(self) -> None:
         """Start the readers, and take work."""
@@ -197,8 +203,8 @@ class Engine:
             ValueError: the file gives nothing or is refused; see `Readers.read`
         """
         start = time.perf_counter()
-        if path is None:
-            clip = self.predictor.read(None, text)
+        if path is None and not self.translates:
+            clip = self.predictor.read(None, text)  # takes no time
         else:
             clip = await self.readers.read(path, text, span=span, name=name)
         read_s = time.perf_counter() - start

@@ -16,6 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
+from emotion_llama.clip_words import WordModels
 from emotion_llama.config import ServeConfig
 from emotion_llama.predict import Predictor
 from emotion_llama.server.engine import Engine
@@ -37,7 +38,7 @@ def make_engine(
     device: str | None = None,
     dtype: str | None = None,
     quantize_bits: Literal[4, 8] | None = None,
-    speech_model: str | None = None,
+    words: WordModels | None = None,
 ) -> Engine:
     """Load a preset and prepare the processes that read for it.
 
@@ -47,19 +48,24 @@ def make_engine(
         device: see `Predictor.from_pretrained`
         dtype: see `Predictor.from_pretrained`
         quantize_bits: see `Predictor.from_pretrained`
-        speech_model: Whisper folder or hub id that reads the words of clips without transcript;
-            each reading process loads it
+        words: what hears and translates words, by name; each reading process loads it
 
     Raises:
         PresetError: there is no such preset
     """
+    words = words or WordModels()
     predictor = Predictor.from_pretrained(
         preset, device=device, dtype=dtype, quantize_bits=quantize_bits
     )
     return Engine(
         predictor,
         Readers(
-            partial(make_reader, predictor.reader.media, speech_model),
+            partial(
+                make_reader,
+                predictor.reader.media,
+                words,
+                english_only=predictor.model.config.reads_english_only,
+            ),
             ReadLimits(
                 time_s=settings.read_limit_s,
                 memory_mb=settings.read_memory_mb,
@@ -70,7 +76,7 @@ def make_engine(
             settings.num_readers,
         ),
         settings,
-        speech_model=speech_model,
+        words=words,
     )
 
 

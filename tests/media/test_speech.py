@@ -1,9 +1,14 @@
 """The adapter is run with an untrained model of the smallest size: its words mean nothing."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
-from emotion_llama.media import SpeechRecognizer, WhisperRecognizer
+from emotion_llama.media import SpeechRecognizer, WhisperRecognizer, language_name
+
+LANGUAGES = ["<|de|>", "<|en|>"]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +23,14 @@ def whisper_dir(tmp_path_factory):
         WhisperProcessor,
     )
 
-    special = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+    special = [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        "<|notimestamps|>",
+        *LANGUAGES,
+        "<|transcribe|>",
+        "<|translate|>",
+    ]
     words = special + sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -73,9 +85,9 @@ def recognizer(whisper_dir) -> SpeechRecognizer:
 
 
 def test_gives_the_same_text_twice(recognizer, one_second_tone):
-    text = recognizer.transcribe(one_second_tone, 16000)
+    text = recognizer.transcribe(one_second_tone, 16000).text
     assert isinstance(text, str)
-    assert text == recognizer.transcribe(one_second_tone, 16000)
+    assert text == recognizer.transcribe(one_second_tone, 16000).text
 
 
 def test_says_what_it_is(recognizer, whisper_dir):
@@ -85,19 +97,21 @@ def test_says_what_it_is(recognizer, whisper_dir):
 def test_long_sound_goes_in_windows_of_thirty_seconds(recognizer, monkeypatch):
     lengths = []
 
-    def heard(window):
+    def heard(window, **options):
+        assert options == {}
         lengths.append(len(window) / 16000)
         return f" word {len(lengths)} "
 
     monkeypatch.setattr(recognizer, "_window_text", heard)
-    assert recognizer.transcribe(np.zeros(16000 * 70, np.float32), 16000) == "word 1 word 2 word 3"
+    speech = recognizer.transcribe(np.zeros(16000 * 70, np.float32), 16000)
+    assert speech.text == "word 1 word 2 word 3"
     assert lengths == [30, 30, 10]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_any_dtype(whisper_dir, one_second_tone, dtype):
     recognizer = WhisperRecognizer(whisper_dir, dtype=dtype, max_new_tokens=4)
-    assert isinstance(recognizer.transcribe(one_second_tone, 16000), str)
+    assert isinstance(recognizer.transcribe(one_second_tone, 16000).text, str)
 
 
 def test_other_rate_is_refused(recognizer, one_second_tone):
@@ -118,3 +132,70 @@ def test_unknown_dtype(whisper_dir):
 def test_folder_without_a_model(tmp_path):
     with pytest.raises(ValueError, match="no Whisper model that loads"):
         WhisperRecognizer(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def multilingual_dir(whisper_dir, tmp_path_factory):
+    """The same weights with the generation settings of a multilingual checkpoint."""
+    folder = tmp_path_factory.mktemp("multilingual") / "whisper"
+    shutil.copytree(whisper_dir, folder)
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_text())
+    numbers = {"<|de|>": 3, "<|en|>": 4}
+    tasks = {"transcribe": 5, "translate": 6}
+    more = {"is_multilingual": True, "lang_to_id": numbers, "task_to_id": tasks}
+    more |= {"_from_model_config": False, "no_timestamps_token_id": 2}
+    path.write_text(json.dumps(settings | more))
+    return folder
+
+
+def test_one_language_is_no_choice(recognizer, one_second_tone):
+    speech = recognizer.transcribe(one_second_tone, 16000)
+    assert (speech.language, speech.english) == (None, None)
+
+
+def test_a_multilingual_model_decides_once_and_hears_all_in_that_language(
+    multilingual_dir, monkeypatch
+):
+    import torch
+
+    recognizer = WhisperRecognizer(multilingual_dir, max_new_tokens=4)
+    asked, begun = [], []
+    decide = recognizer._model.detect_language
+    generate = recognizer._model.generate
+
+    def deciding(features):
+        asked.append(features.shape)
+        language = decide(features)
+        assert int(language) in (3, 4), "the library chooses among the languages"
+        return torch.tensor([3])
+
+    def generating(**options):
+        begun.append((options["language"], options["task"]))
+        return generate(**options)
+
+    monkeypatch.setattr(recognizer._model, "detect_language", deciding)
+    monkeypatch.setattr(recognizer._model, "generate", generating)
+    speech = recognizer.transcribe(np.zeros(16000 * 40, np.float32), 16000)
+    assert len(asked) == 1
+    assert speech.language == "de"
+    assert begun == [("de", "transcribe")] * 2
+    assert isinstance(speech.english(), str)
+    assert begun[2:] == [("de", "translate")] * 2
+
+
+def test_a_stated_language_is_not_decided(multilingual_dir, one_second_tone, monkeypatch):
+    recognizer = WhisperRecognizer(multilingual_dir, language="en", max_new_tokens=4)
+    monkeypatch.setattr(recognizer._model, "detect_language", None)
+    assert recognizer.transcribe(one_second_tone, 16000).language == "en"
+
+
+@pytest.mark.parametrize(("which", "known"), [("multilingual", "de, en"), ("whisper", "not multi")])
+def test_a_language_that_it_does_not_know(request, which, known):
+    folder = request.getfixturevalue(f"{which}_dir")
+    with pytest.raises(ValueError, match=f"found language 'xx'.*{known}"):
+        WhisperRecognizer(folder, language="xx")
+
+
+def test_names_of_languages():
+    assert [language_name(code) for code in ("de", "yue", "tlh")] == ["German", "Cantonese", "Tlh"]

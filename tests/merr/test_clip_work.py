@@ -13,7 +13,7 @@ from build_samples import openface_table, tone
 from numpy.typing import NDArray
 
 from emotion_llama.config import BuildConfig
-from emotion_llama.media import FilmWriter
+from emotion_llama.media import FilmWriter, Speech
 from emotion_llama.merr import clip_work
 from emotion_llama.merr.clip_work import ClipWorker, Described, WorkedClip, WorkSettings
 from emotion_llama.merr.measure import ClipMeter
@@ -42,8 +42,8 @@ class Describer:
             raise self.error
         return self.said
 
-    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> str:
-        return self.describe(waveform, sample_rate_hz)
+    def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
+        return Speech(self.describe(waveform, sample_rate_hz), "de")
 
 
 @dataclass
@@ -234,7 +234,7 @@ def test_a_recogniser_is_heard_once_and_tells_the_labeller(
     recogniser, labeller = Describer("  Well\nthen. "), Labeller()
     more = {"load_recognizer": lambda: recogniser, "label_maker": labeller}
     worked = work(sound, tmp_path, more=more)
-    assert worked.recognised == Described("Well then.", "describer", "1", {})
+    assert worked.recognised == Described("Well then.", "describer", "1", {"language": "de"})
     assert labeller.asked == [("sound.wav", "Well then.")]
     assert work(sound, tmp_path, more=more).reused == ("words", "measures", "labels")
     assert len(recogniser.shown) == 1

@@ -126,9 +126,11 @@ def _make_form(service: Service, examples: Sequence[Path]) -> tuple[Form, gr.But
     )
     player = gr.HTML()
     buttons = _make_examples(examples)
+    default = service.engines.default
+    english_only = default.predictor.model.config.reads_english_only
     text = gr.Textbox(
         label="What is said (optional)",
-        info=words.transcript_help(service.engines.default.speech_model),
+        info=words.transcript_help(default.words, english_only=english_only),
         lines=1,
         max_lines=6,
         max_length=service.settings.max_text_chars,

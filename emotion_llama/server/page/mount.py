@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from emotion_llama.config import ServeConfig
-from emotion_llama.language import Translator
 from emotion_llama.server.engines import Engines
 from emotion_llama.server.page.gate import Gate
 from emotion_llama.server.page.steps import Service
@@ -43,7 +42,6 @@ def mount_page(
     keys: Keys | None,
     *,
     examples: Sequence[Path] = (),
-    translator: Translator | None = None,
 ) -> None:
     """Put the page at the root of an application; routes that are there already come first.
 
@@ -53,7 +51,6 @@ def mount_page(
         settings: what the page accepts
         keys: whose keys open the page; ``None``: it is open to all
         examples: clips that can be tried
-        translator: makes English of other words; ``None``: they are refused
     """
     folder = Path(tempfile.mkdtemp(prefix="emotion-llama-page-")).resolve()
     # Gradio reads these once: when it is imported, and when a page is made
@@ -62,7 +59,7 @@ def mount_page(
 
     from emotion_llama.server.page.layout import make_page
 
-    service = Service(engines, settings, folder, translator)
+    service = Service(engines, settings, folder)
     blocks = make_page(service, [_copied(path, folder) for path in examples])
     gradio.mount_gradio_app(
         app,

@@ -18,7 +18,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 from emotion_llama.config import ServeConfig
 from emotion_llama.encoded_clip import EncodedClip
 from emotion_llama.labels import LabelSet
-from emotion_llama.language import Translator, not_english
+from emotion_llama.language import not_english
 from emotion_llama.media.segments import segments
 from emotion_llama.modalities import Part, keep_encoded
 from emotion_llama.prompt import Turn
@@ -58,7 +58,6 @@ class Service:
     settings: ServeConfig
     folder: Path
     """where given files lie; a path elsewhere is refused"""
-    translator: Translator | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ async def _answer(service: Service, given: Given) -> Views:
     engine = service.engines.named(given.preset)
     _require_given(service, engine, given)
     labels = engine.predictor.offered(given.labels or None)
-    text, notes = await _english(service, given.text)
+    text, notes = given.text.strip() or None, tuple[str, ...]()
     with engine.admitted():
         by = _Deadline(service.settings.answer_limit_s)
         yield View("busy", "Reading the clip")
@@ -317,27 +316,14 @@ def _require_given(service: Service, engine: Engine, given: Given) -> None:
         raise ValueError(msg)
     require_text(given.text, "what is said", service.settings)
     require_labels(given.labels or None, engine)
+    why = None if engine.translates else not_english(given.text)
+    if why is not None and engine.predictor.model.config.reads_english_only:
+        msg = f"found words that are not English ({why}). {words.ENGLISH_ONLY}"
+        raise ValueError(msg)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
-
-
-async def _english(service: Service, text: str) -> tuple[str | None, tuple[str, ...]]:
-    """Give words that the model can read, and what is to be said of them.
-
-    Raises:
-        ValueError: they are plainly not English, and nothing here translates
-    """
-    text = text.strip()
-    why = not_english(text)
-    if why is None:
-        return text or None, ()
-    if service.translator is None:
-        msg = f"found words that are not English ({why}). {words.ENGLISH_ONLY}"
-        raise ValueError(msg)
-    english = await service.translator.to_english(text)
-    return english, (f"the words were translated by {service.translator.name}: {english!r}",)
 
 
 def _hash(path: Path) -> str:

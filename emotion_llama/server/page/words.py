@@ -6,6 +6,7 @@ Knows: sentences. Does not know: layout, clips, answers.
 from collections.abc import Mapping
 from typing import Final
 
+from emotion_llama.clip_words import WordModels
 from emotion_llama.modalities import Part
 
 TITLE: Final = "Emotion-LLaMA"
@@ -74,15 +75,18 @@ def talk_help(*, is_mini: bool) -> str:
     return _MINI_TALK if is_mini else _OTHER_TALK
 
 
-def transcript_help(speech_model: str | None) -> str:
+def transcript_help(models: WordModels, *, english_only: bool) -> str:
     """Say which words may be given, and what happens where none are.
 
     Args:
-        speech_model: what recognises speech; ``None``: nothing does
+        models: what hears and translates words here
+        english_only: whether the model reads nothing else
     """
-    if speech_model is None:
-        return "In English: the model reads nothing else. Speech is not recognised here."
-    return (
-        f"In English: the model reads nothing else. Left empty, {speech_model} writes down what it "
-        "hears, in the language that is spoken: use that for English only."
-    )
+    given = "In English: the model reads nothing else."
+    if not english_only:
+        given = "In a language that the model reads."
+    elif models.translation is not None:
+        given = f"Words that are plainly not English are translated by {models.translation}."
+    if models.speech is None:
+        return f"{given} Speech is not recognised here."
+    return f"{given} Left empty, {models.speech} writes down what it hears, and says the language."

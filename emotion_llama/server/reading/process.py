@@ -90,18 +90,21 @@ def answer(reader: "ClipReader", task: dict[str, Any], limits: "ReadLimits") -> 
 
     Args:
         reader: what reads files
-        task: ``path``, ``name`` (what the user calls the file), ``text`` and ``span``; or
-            ``only_length``, which gives the length alone
+        task: ``path`` (``None`` for text alone), ``name`` (what the user calls the file), ``text``
+            and ``span``; or ``only_length``, which gives the length alone
         limits: what may be read
     """
     path, name = task["path"], task["name"]
     try:
+        if path is None:
+            return CLIP + to_message(reader.read(None, task["text"]))
         if task.get("only_length"):
             return LENGTH + json.dumps(_length_s(Path(path), limits)).encode()
         clip = _read(reader, Path(path), task["text"], task["span"], limits)
         return CLIP + to_message(_named(clip, path, name))
     except Exception as error:
-        return ERROR + _in_json(**{k: part.replace(path, name) for k, part in _why(error).items()})
+        why = _why(error)
+        return ERROR + _in_json(**{k: part.replace(path or name, name) for k, part in why.items()})
 
 
 def _why(error: Exception) -> dict[str, str]:

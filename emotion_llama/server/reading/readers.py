@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from emotion_llama.clip_words import WordModels
 from emotion_llama.config import MediaConfig
 from emotion_llama.media import MediaError, MediaLimitError
 from emotion_llama.records import Clip
@@ -72,19 +73,19 @@ class ReadLimits:
     max_streams: int
 
 
-def make_reader(media: MediaConfig, speech_model: str | None) -> "ClipReader":
+def make_reader(media: MediaConfig, words: WordModels, english_only: bool) -> "ClipReader":
     """Make what reads clips inside a process as `Predictor.read` does outside.
 
     Args:
         media: settings of the preset
-        speech_model: Whisper folder or hub id that reads the words of clips without transcript
+        words: what is loaded for words
+        english_only: whether the preset reads no other words
     """
     from emotion_llama.clip_reader import ClipReader
     from emotion_llama.evidence import measured_evidence
-    from emotion_llama.media import WhisperRecognizer
 
-    recognizer = None if speech_model is None else WhisperRecognizer(speech_model)
-    return ClipReader(media, measure=measured_evidence, speech_recognizer=recognizer)
+    reader = words.load(english_only=english_only)
+    return ClipReader(media, words=reader, measure=measured_evidence)
 
 
 class ReadTimeoutError(ValueError):
@@ -253,7 +254,7 @@ class Readers:
 
     async def read(
         self,
-        path: Path,
+        path: Path | None,
         text: str | None = None,
         span: tuple[float, float] | None = None,
         name: str | None = None,
@@ -261,7 +262,8 @@ class Readers:
         """Read a file as `ClipReader.read` does, without the frames and without the path.
 
         Args:
-            path: the file; its name without the ending becomes the clip id
+            path: the file, whose name without the ending becomes the clip id; ``None`` for text
+                alone
             text: what is said in the clip
             span: only this part of it, start and end in seconds
             name: what messages call the file; default is its own name
@@ -273,7 +275,8 @@ class Readers:
             ReadTimeoutError: it takes too long
             ReadCrashError: reading it fails, or the server stops
         """
-        outcome = await self._asked(path, name or path.name, text=text, span=span)
+        own_name = "text" if path is None else path.name
+        outcome = await self._asked(path, name or own_name, text=text, span=span)
         if not isinstance(outcome, Clip):
             raise TypeError(outcome)
         return outcome
@@ -292,9 +295,9 @@ class Readers:
             raise TypeError(outcome)
         return outcome
 
-    async def _asked(self, path: Path, name: str, **task: Any) -> Clip | float | None:
+    async def _asked(self, path: Path | None, name: str, **task: Any) -> Clip | float | None:
         """Let a free process do something with a file."""
-        request = {"path": str(path.absolute()), "name": name, **task}
+        request = {"path": None if path is None else str(path.absolute()), "name": name, **task}
         process = await self._next_free()
         is_fit = False
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from page_engine import ActingEngine
 
+from emotion_llama.clip_words import WordModels
 from emotion_llama.media import MediaError
 from emotion_llama.prompt import Turn
 from emotion_llama.server.engine import NotServingError
@@ -36,8 +37,8 @@ def all_of(views: Views) -> list[View]:
     return asyncio.run(gather())
 
 
-def service(engine: Any, folder: Path, translator: Any = None) -> Service:
-    return Service(Engines(engine), engine.settings, folder, translator)
+def service(engine: Any, folder: Path) -> Service:
+    return Service(Engines(engine), engine.settings, folder)
 
 
 def done(views: Views) -> Talk:
@@ -136,16 +137,16 @@ def test_what_cannot_be_asked_is_refused_in_words(
     assert engine.asked == []
 
 
-def test_a_translator_is_used_and_named(engine: ActingEngine, tmp_path: Path) -> None:
-    class Dictionary:
-        name = "a dictionary"
-
-        async def to_english(self, text: str) -> str:
-            return "I am glad"
-
-    talk = done(answer(service(engine, tmp_path, Dictionary()), Given(None, "Я рад тебя видеть")))
-    assert engine.asked[0] == ("encode", "I am glad", None)
-    assert "a dictionary" in talk.notes[0]
+@pytest.mark.parametrize("reads_more", [False, True])
+def test_other_words_are_taken_where_they_can_be_read_or_translated(
+    engine: ActingEngine, tmp_path: Path, reads_more: bool
+) -> None:
+    if reads_more:
+        engine.predictor.model.config.reads_english_only = False
+    else:
+        engine.words = WordModels(translation="a dictionary")
+    done(answer(service(engine, tmp_path), Given(None, "Я рад тебя видеть")))
+    assert engine.asked[0] == ("encode", "Я рад тебя видеть", None)
 
 
 def test_a_long_clip_is_answered_in_segments_without_the_words(given: Path) -> None:
