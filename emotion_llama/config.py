@@ -442,7 +442,12 @@ class ServeConfig(BaseModel):
     """Most clips answered together."""
 
     requests_per_minute: int = Field(default=120, ge=1)
-    """Requests of one key, or of one address where no key is required, in a minute."""
+    """Requests of one key, or of one address (on the page, or where no key is required), in a
+    minute."""
+
+    trusted_proxy: str = ""
+    """Address of the proxy in front, which is believed when it says (`X-Forwarded-For`) who asks;
+    where none is named, nobody is."""
 
     segment_s: float = Field(default=20.0, ge=1, allow_inf_nan=False)
     """The page answers for a longer clip in parts of at most so many seconds."""

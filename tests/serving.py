@@ -6,7 +6,7 @@ import io
 import threading
 import time
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,7 +92,9 @@ class StubPredictor:
 
     def __init__(self, preset: str = "stub") -> None:
         self.preset = preset
-        self.model = SimpleNamespace(config=SimpleNamespace(reason_candidates=1))
+        self.model = SimpleNamespace(
+            config=SimpleNamespace(reason_candidates=1, reads_english_only=True)
+        )
         self.num_given_up = 0
         self.talks: list[Sequence[Turn]] = []
 
@@ -194,8 +196,8 @@ def stub_engine(settings: ServeConfig | None = None, preset: str = "stub") -> En
 
 
 @contextmanager
-def running(app: Any) -> Iterator[str]:
-    """Serve an application on a free port; gives its address."""
+def running(app: Any, **settings: Any) -> Iterator[str]:
+    """Serve an application on a free port, with settings of uvicorn; gives its address."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -203,6 +205,7 @@ def running(app: Any) -> Iterator[str]:
         log_level="warning",
         access_log=False,
         timeout_keep_alive=1,
+        **settings,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -216,6 +219,13 @@ def running(app: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
         assert not thread.is_alive(), "the server did not stop"
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait in an event loop until something holds, but not for ever."""
+    async with asyncio.timeout(60):
+        while not is_so():
+            await asyncio.sleep(0.005)
 
 
 def wait_for(condition: Any, seconds: float = 20.0) -> None:

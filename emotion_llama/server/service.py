@@ -197,6 +197,15 @@ def _examples(folder: Path | None) -> list[Path]:
     return [] if folder is None else sorted(walk_media(folder))
 
 
+def proxy_settings(trusted: str) -> dict[str, Any]:
+    """Give what lets uvicorn believe one proxy, and nobody else, when it says who asks.
+
+    Args:
+        trusted: address of the proxy; empty: none is believed
+    """
+    return {"proxy_headers": bool(trusted), "forwarded_allow_ips": trusted}
+
+
 def _serve(
     app: "FastAPI",
     listener: socket.socket,
@@ -227,7 +236,7 @@ def _serve(
         log_config=None,  # one line a request is written by the service itself
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        **proxy_settings(settings.trusted_proxy),
         timeout_graceful_shutdown=round(settings.answer_limit_s),
     )
     with _heard_once():

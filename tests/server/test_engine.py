@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from serving import until
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.labels import label_set
@@ -47,7 +48,7 @@ class Slow:
     ) -> list[Any]:
         names = [one.name for one in encoded]
         self.calls.append(("answer", names))
-        self.gate.wait(5)
+        self.gate.wait(60)
         if "bad" in names and len(names) == 1:
             msg = "bad cannot be answered"
             raise ValueError(msg)
@@ -90,7 +91,7 @@ def run(
         engine = Engine(cast(Any, predictor), cast(Any, readers), ServeConfig(**settings))
         await engine.start()
         try:
-            await asyncio.wait_for(work(engine, predictor), 10)
+            await asyncio.wait_for(work(engine, predictor), 60)
         finally:
             predictor.gate.set()
             await engine.stop()
@@ -120,10 +121,10 @@ def test_what_waits_is_answered_together_and_everybody_gets_their_own() -> None:
     async def work(engine: Engine, predictor: Slow) -> None:
         predictor.gate.clear()
         first = asyncio.create_task(engine.answer(clip("0")))
-        await asyncio.sleep(0.05)
+        await until(lambda: predictor.calls == [("answer", ["0"])])
         rest = [asyncio.create_task(engine.answer(clip(str(n)))) for n in range(1, 12)]
         other = asyncio.create_task(engine.answer(clip("other"), labels=("sad", "happy")))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # all have asked
         predictor.gate.set()
         answers: list[Any] = [await first, *[await one for one in rest]]
         assert answers == [f"{n} None" for n in range(12)]
@@ -143,10 +144,10 @@ def test_one_that_fails_does_not_take_its_neighbours_along() -> None:
     async def work(engine: Engine, predictor: Slow) -> None:
         predictor.gate.clear()
         first = asyncio.create_task(engine.answer(clip("0")))
-        await asyncio.sleep(0.02)
+        await until(lambda: predictor.calls == [("answer", ["0"])])
         names = ("good", "bad", "empty", "fine")
         tasks = [asyncio.create_task(engine.answer(clip(name))) for name in names]
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0)  # all have asked
         predictor.gate.set()
         results = await asyncio.gather(first, *tasks, return_exceptions=True)
         assert results[1] == "good None"
@@ -162,11 +163,11 @@ def test_who_goes_away_is_taken_out_of_the_queue() -> None:
     async def work(engine: Engine, predictor: Slow) -> None:
         predictor.gate.clear()
         first = asyncio.create_task(engine.answer(clip("0")))
-        await asyncio.sleep(0.02)
+        await until(lambda: predictor.calls == [("answer", ["0"])])
         gone = asyncio.create_task(engine.answer(clip("gone")))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0)  # it asks
         gone.cancel()
-        await asyncio.sleep(0.02)
+        await asyncio.wait([gone])
         predictor.gate.set()
         await first
         await engine.answer(clip("1"))
@@ -180,14 +181,15 @@ def test_who_goes_away_while_it_is_written_is_told_to_the_predictor() -> None:
 
     async def work(engine: Engine, predictor: Slow) -> None:
         def answer(encoded: Any, labels: Any, *, watch: Any, **_: Any) -> list[str]:
-            for _step in range(20):
+            deadline = time.monotonic() + 60
+            while not waits or (waits[-1] and time.monotonic() < deadline):
                 waits.append(watch(0, "a"))
                 time.sleep(0.01)
             return ["late"]
 
         predictor.answer = answer  # type: ignore[method-assign]
         task = asyncio.create_task(engine.answer(clip("0")))
-        await asyncio.sleep(0.06)
+        await until(lambda: bool(waits))
         task.cancel()
 
     run(work)
@@ -234,9 +236,9 @@ def test_what_was_accepted_is_finished_before_the_end_and_nothing_more_taken() -
                 done.append(str(await engine.answer(clip(name))))
 
         tasks = [asyncio.create_task(request(str(n))) for n in range(5)]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # all are accepted
         stopping = asyncio.create_task(engine.stop())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         assert engine.state == "draining"
         with pytest.raises(NotServingError, match="draining"), engine.admitted():
             pass

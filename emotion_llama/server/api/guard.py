@@ -31,6 +31,10 @@ OPEN = ("/healthz", "/readyz")
 KEYED = ("/v1", "/metrics", "/docs", "/openapi.json")
 """What needs a key where keys are required, with all below."""
 
+PAGE_CALLS = 5
+"""Calls that the page may make for one answer: it uploads, fills in and asks. The page counts what
+is asked by itself, to say in words that it was too often; here its calls are bounded as such."""
+
 LENGTH = re.compile(r"[0-9]{1,18}")
 
 DRAIN_S = 1.0
@@ -81,6 +85,7 @@ class Guard:
         self._keys = keys
         self._body_limits = body_limits
         self._rate = RateLimit(settings.requests_per_minute)
+        self._page_rate = RateLimit(PAGE_CALLS * settings.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -120,13 +125,9 @@ class Guard:
         elif is_below(path, KEYED):
             client = scope["state"]["key_name"] = _holder(self._keys, headers)
         if is_below(path, ("/v1",)):
-            wait_s = self._rate.take(client)
-            if wait_s > 0:
-                msg = (
-                    f"found more than {self._settings.requests_per_minute} requests a minute; "
-                    f"try again in {math.ceil(wait_s)} s"
-                )
-                raise retry_later(429, "rate_limited", msg, math.ceil(wait_s))
+            _require_seldom(self._rate, client)
+        elif scope["method"] == "POST":  # of the page, which does nothing else in these
+            _require_seldom(self._page_rate, client)
 
     def _body_limit(self, path: str) -> int:
         limits = [one for where, one in self._body_limits.items() if fnmatchcase(path, where)]
@@ -219,6 +220,14 @@ def _require_own_page(headers: Headers) -> None:
     if origin is not None and origin != f"http://{host}":
         msg = f"found the origin {origin[:100]!r}, expected none or http://{host}"
         raise ApiError(403, "foreign_origin", msg)
+
+
+def _require_seldom(rate: RateLimit, client: str) -> None:
+    """Count a request of a client, and refuse what is too much."""
+    wait_s = math.ceil(rate.take(client))
+    if wait_s > 0:
+        msg = f"found more than {rate.per_minute} requests a minute; try again in {wait_s} s"
+        raise retry_later(429, "rate_limited", msg, wait_s)
 
 
 def _holder(keys: KeyRing, headers: Headers) -> str:

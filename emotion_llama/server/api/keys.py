@@ -113,6 +113,7 @@ class RateLimit:
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
         self._most = float(per_minute)
         self._per_s = per_minute / 60
         self._clock = clock

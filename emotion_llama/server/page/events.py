@@ -19,7 +19,16 @@ from emotion_llama.labels import LABEL_SETS
 from emotion_llama.markup import Html
 from emotion_llama.prompt import Turn
 from emotion_llama.server.page import panels, share, words
-from emotion_llama.server.page.steps import Given, Service, View, Views, answer, choose, reply
+from emotion_llama.server.page.steps import (
+    Given,
+    Service,
+    View,
+    Views,
+    answer,
+    choose,
+    paced,
+    reply,
+)
 from emotion_llama.server.page.talk import Talk
 
 FILE, CAMERA, MICROPHONE, WORDS = "File", "Camera", "Microphone", "Words only"
@@ -131,19 +140,64 @@ def show_player(path: str | None) -> Html:
     )
 
 
-async def on_answer(
-    service: Service, page: Page, with_face: bool, *filled: Any
-) -> AsyncGenerator[Shown, None]:
-    """Answer for what was given, and show it as it comes."""
-    given = _given(*filled)
-    cleared: Shown = {part: panels.NOTHING for part in (page.reason, page.timeline, page.evidence)}
-    cleared |= {page.segment: gr.update(visible=False), page.details: gr.update(visible=False)}
-    cleared |= {page.chat: gr.update(value=[], visible=False)}
-    cleared |= {page.said: panels.NOTHING, page.talk: None}
-    async with aclosing(_shown(page, answer(service, given), with_face)) as views:
-        async for shown in views:
-            yield cleared | shown
-            cleared = {}
+@dataclass(frozen=True)
+class Clicks:
+    """What is done for the buttons that ask; methods, for Gradio tells only those who asks."""
+
+    service: Service
+    page: Page
+
+    async def answer(
+        self, request: gr.Request, with_face: bool, *filled: Any
+    ) -> AsyncGenerator[Shown, None]:
+        """Answer for what was given, and show it as it comes."""
+        page = self.page
+        cleared: Shown = {
+            part: panels.NOTHING for part in (page.reason, page.timeline, page.evidence)
+        }
+        cleared |= {page.segment: gr.update(visible=False), page.details: gr.update(visible=False)}
+        cleared |= {page.chat: gr.update(value=[], visible=False)}
+        cleared |= {page.said: panels.NOTHING, page.talk: None}
+        asked = self._paced(request, answer(self.service, _given(*filled)))
+        async with aclosing(_shown(page, asked, with_face)) as views:
+            async for shown in views:
+                yield cleared | shown
+                cleared = {}
+
+    async def choose(
+        self, request: gr.Request, talk: Talk | None, place: int, with_face: bool
+    ) -> AsyncGenerator[Shown, None]:
+        """Show another segment."""
+        page = self.page
+        cleared: Shown = {page.evidence: panels.NOTHING, page.said: panels.NOTHING}
+        cleared |= {page.chat: gr.update(value=[], visible=False)}
+        asked = self._paced(request, choose(self.service, talk, place))
+        async with aclosing(_shown(page, asked, with_face)) as views:
+            async for shown in views:
+                yield cleared | shown
+                cleared = {}
+
+    async def ask(
+        self, request: gr.Request, talk: Talk | None, question: str
+    ) -> AsyncGenerator[Shown, None]:
+        """Reply to a question, and show the reply as it is written."""
+        page = self.page
+        async with aclosing(self._paced(request, reply(self.service, talk, question))) as views:
+            async for view in views:
+                if view.stage == "failed" or view.talk is None:
+                    yield {page.said: panels.problem(view.said)}
+                    continue
+                messages = _messages(view.talk.turns, view.growing)
+                shown: Shown = {page.chat: gr.update(value=messages, visible=True)}
+                if view.stage == "busy":
+                    shown |= {page.question: "", page.said: panels.status(view.said, is_busy=True)}
+                if view.stage == "done":
+                    shown |= {page.talk: view.talk, page.said: panels.status(view.said)}
+                yield shown
+
+    def _paced(self, request: gr.Request, views: Views) -> Views:
+        client = request.client
+        return paced(self.service, "" if client is None else str(client.host), views)
 
 
 def _given(
@@ -166,36 +220,6 @@ def _given(
         with_reason=task == WITH_REASON,
         preset=preset,
     )
-
-
-async def on_choose(
-    service: Service, page: Page, talk: Talk | None, place: int, with_face: bool
-) -> AsyncGenerator[Shown, None]:
-    """Show another segment."""
-    cleared: Shown = {page.evidence: panels.NOTHING, page.said: panels.NOTHING}
-    cleared |= {page.chat: gr.update(value=[], visible=False)}
-    async with aclosing(_shown(page, choose(service, talk, place), with_face)) as views:
-        async for shown in views:
-            yield cleared | shown
-            cleared = {}
-
-
-async def on_ask(
-    service: Service, page: Page, talk: Talk | None, question: str
-) -> AsyncGenerator[Shown, None]:
-    """Reply to a question, and show the reply as it is written."""
-    async with aclosing(reply(service, talk, question)) as views:
-        async for view in views:
-            if view.stage == "failed" or view.talk is None:
-                yield {page.said: panels.problem(view.said)}
-                continue
-            messages = _messages(view.talk.turns, view.growing)
-            shown: Shown = {page.chat: gr.update(value=messages, visible=True)}
-            if view.stage == "busy":
-                shown |= {page.question: "", page.said: panels.status(view.said, is_busy=True)}
-            if view.stage == "done":
-                shown |= {page.talk: view.talk, page.said: panels.status(view.said)}
-            yield shown
 
 
 async def _shown(page: Page, views: Views, with_face: bool) -> AsyncGenerator[Shown, None]:

@@ -77,19 +77,14 @@ def make_page(service: Service, examples: Sequence[Path] = ()) -> gr.Blocks:
 
 def _connect(service: Service, form: Form, button: gr.Button, page: Page) -> None:
     """Let every click have its event."""
+    clicks = events.Clicks(service, page)
     chosen = [page.talk, page.segment, page.with_face]
-    ask = partial(events.on_ask, service, page)
     asked = [page.talk, page.question]
-    _on(
-        button.click,
-        partial(events.on_answer, service, page),
-        [page.with_face, *form.parts],
-        page.parts,
-    )
+    _on(button.click, clicks.answer, [page.with_face, *form.parts], page.parts)
     button.click(None, js=SHOW_ANSWER, api_visibility="private")
-    _on(page.segment.input, partial(events.on_choose, service, page), chosen, page.parts)
-    _on(page.send.click, ask, asked, page.parts)
-    _on(page.question.submit, ask, asked, page.parts)
+    _on(page.segment.input, clicks.choose, chosen, page.parts)
+    _on(page.send.click, clicks.ask, asked, page.parts)
+    _on(page.question.submit, clicks.ask, asked, page.parts)
     _on(page.chat.clear, events.forget_turns, [page.talk], [page.talk])
     _on(page.with_face.input, events.show_links, [page.talk, page.with_face], [page.links])
 

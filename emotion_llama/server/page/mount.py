@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from emotion_llama.config import ServeConfig
+from emotion_llama.server.api.keys import RateLimit
 from emotion_llama.server.engines import Engines
 from emotion_llama.server.page.gate import Gate
 from emotion_llama.server.page.steps import Service
@@ -59,7 +60,7 @@ def mount_page(
 
     from emotion_llama.server.page.layout import make_page
 
-    service = Service(engines, settings, folder)
+    service = Service(engines, settings, folder, RateLimit(settings.requests_per_minute))
     blocks = make_page(service, [_copied(path, folder) for path in examples])
     gradio.mount_gradio_app(
         app,

@@ -8,6 +8,7 @@ view that says why.
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from emotion_llama.modalities import Part, keep_encoded
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Prediction
 from emotion_llama.server.api.api_error import ApiError
+from emotion_llama.server.api.keys import RateLimit
 from emotion_llama.server.api.limits import require_labels, require_text
 from emotion_llama.server.engine import BusyError, Engine, NotServingError
 from emotion_llama.server.engines import Engines
@@ -58,6 +60,8 @@ class Service:
     settings: ServeConfig
     folder: Path
     """where given files lie; a path elsewhere is refused"""
+    rate: RateLimit
+    """how often a visitor may ask"""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,23 @@ class View:
 
 
 Views = AsyncGenerator[View, None]
+
+
+async def paced(service: Service, visitor: str, views: Views) -> Views:
+    """Let a visitor have what they asked for, or say that they ask too often.
+
+    Args:
+        service: counts
+        visitor: address of who asks
+        views: what was asked for
+    """
+    wait_s = math.ceil(service.rate.take(visitor))
+    async with aclosing(views):
+        if wait_s > 0:
+            yield View("failed", words.too_often(service.rate.per_minute, wait_s))
+            return
+        async for view in views:
+            yield view
 
 
 def answer(service: Service, given: Given) -> Views:

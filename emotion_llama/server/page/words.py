@@ -70,6 +70,11 @@ def kept(minutes: int) -> str:
     )
 
 
+def too_often(per_minute: int, wait_s: int) -> str:
+    """Say that somebody asks more often than they may."""
+    return f"You asked more than {per_minute} times in a minute; try again in {wait_s} s."
+
+
 def talk_help(*, is_mini: bool) -> str:
     """Say what can be asked."""
     return _MINI_TALK if is_mini else _OTHER_TALK

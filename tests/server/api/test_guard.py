@@ -12,9 +12,11 @@ from serving import running, stub_engine
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.server.api.app import make_app
+from emotion_llama.server.api.guard import PAGE_CALLS
 from emotion_llama.server.api.keys import KeyRing, hash_of
 from emotion_llama.server.api.uploads import UploadFolder
 from emotion_llama.server.engines import Engines
+from emotion_llama.server.service import proxy_settings
 
 ANN, BOB = "el_ann", "el_bob"
 KEYS = KeyRing({"ann": hash_of(ANN), "bob": hash_of(BOB)})
@@ -107,6 +109,26 @@ def test_each_key_has_its_own_rate(tmp_path: Path) -> None:
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 12
         assert client.get("/v1/models", headers=of(BOB)).status_code == 200
         assert client.get("/healthz").status_code == 200
+
+
+def test_calls_of_the_page_are_bounded_for_each_address(tmp_path: Path) -> None:
+    app = make(tmp_path, None, ServeConfig(requests_per_minute=1))
+    with running(app) as address, httpx.Client(base_url=address) as client:
+        calls = [client.post("/gradio_api/upload", files={"files": b"x"}) for _ in range(6)]
+        assert 429 not in [one.status_code for one in calls[:PAGE_CALLS]]
+        assert code(calls[PAGE_CALLS]) == (429, "rate_limited")
+        assert client.get("/").status_code != 429, "what only looks is not counted"
+        assert client.get("/v1/models").status_code == 200, "the API counts for itself"
+
+
+def test_a_proxy_is_believed_only_where_it_is_named(tmp_path: Path) -> None:
+    said = {"X-Forwarded-For": "203.0.113.7"}
+    for trusted, answers in (("", [200, 429]), ("127.0.0.1", [200, 200])):
+        app = make(tmp_path, None, ServeConfig(requests_per_minute=1))
+        with running(app, **proxy_settings(trusted)) as address:
+            first = httpx.get(f"{address}/v1/models").status_code
+            second = httpx.get(f"{address}/v1/models", headers=said).status_code
+            assert [first, second] == answers
 
 
 # ---- this machine only

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="NOT CHECKED: needs sqlalchemy")
 
 from batch_samples import StubEngine, new_clip, prediction, store_at
+from serving import until
 from sqlalchemy.exc import OperationalError
 
 from emotion_llama.config import ServeConfig
@@ -51,13 +52,6 @@ def filled(store: BatchStore, folder: Path, *names: str, **options: Any) -> str:
         store.add(batch, None, new_clip(folder, name, text=f"words of {name}"), 1000)
     store.start(batch, None)
     return batch
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for something, but not for ever."""
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.005)
 
 
 def has_ended(store: BatchStore, *batches: str) -> Callable[[], bool]:
@@ -304,13 +298,15 @@ def test_a_cancelled_batch_frees_the_engine(tmp_path: Path) -> None:
 
 
 def test_a_lease_is_renewed_while_an_answer_takes_long(tmp_path: Path) -> None:
-    store = store_at(tmp_path, lease_s=0.6)
+    # long enough that a busy machine is not late with renewing
+    store = store_at(tmp_path, lease_s=2.0)
     batch = filled(store, tmp_path, "slow")
 
     async def work(engine: StubEngine, _: BatchWorker) -> None:
         engine.may_answer.clear()
         await until(lambda: engine.asked == ["slow"])
-        for _ in range(20):
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1.5 * store.lease_s:
             assert store.claim("other", 1) == []
             await asyncio.sleep(0.05)
         engine.may_answer.set()

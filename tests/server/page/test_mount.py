@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from emotion_llama.config import ServeConfig
 from emotion_llama.labels import label_set
+from emotion_llama.server.api.keys import RateLimit
 from emotion_llama.server.engines import Engines
 from emotion_llama.server.page import close_page, mount_page
 from emotion_llama.server.page.steps import Service
@@ -100,7 +101,7 @@ def test_a_chosen_preset_shows_its_terms_and_its_labels(client: TestClient, tmp_
     terms: Any = "For research only."
     large.predictor.notice = terms
     large.predictor.offered = lambda labels=None: label_set("calm, tense")  # type: ignore[method-assign]
-    here = Service(Engines(small, large), ServeConfig(), tmp_path)
+    here = Service(Engines(small, large), ServeConfig(), tmp_path, RateLimit(9))
     header, labels = events.show_preset(here, "large", "dfew")
     assert "large" in header and terms in header
     assert labels["choices"][0] == ("of the preset: calm, tense", "") and labels["value"] == "dfew"
@@ -147,7 +148,7 @@ def test_a_body_that_cannot_be_checked_is_refused(client: TestClient, body: byte
         ("GET", "/gradio_api/proxy=http://127.0.0.1:9/x"),
         ("POST", "/gradio_api/run/predict"),
         ("POST", "/gradio_api/api/predict"),
-        ("POST", "/gradio_api/call/on_answer"),
+        ("POST", "/gradio_api/call/answer"),
         ("POST", "/gradio_api/component_server"),
         ("POST", "/gradio_api/process_recording"),
         ("POST", "/gradio_api/vibe-edit"),

@@ -11,11 +11,23 @@ from page_engine import ActingEngine
 from emotion_llama.clip_words import WordModels
 from emotion_llama.media import MediaError
 from emotion_llama.prompt import Turn
+from emotion_llama.server.api.keys import RateLimit
 from emotion_llama.server.engine import NotServingError
 from emotion_llama.server.engines import Engines
 from emotion_llama.server.page import words
-from emotion_llama.server.page.steps import Given, Service, View, Views, answer, choose, reply
+from emotion_llama.server.page.steps import (
+    Given,
+    Service,
+    View,
+    Views,
+    answer,
+    choose,
+    paced,
+    reply,
+)
 from emotion_llama.server.page.talk import Talk
+
+RATE = 3
 
 
 @pytest.fixture
@@ -38,13 +50,25 @@ def all_of(views: Views) -> list[View]:
 
 
 def service(engine: Any, folder: Path) -> Service:
-    return Service(Engines(engine), engine.settings, folder)
+    return Service(Engines(engine), engine.settings, folder, RateLimit(RATE))
 
 
 def done(views: Views) -> Talk:
     last = all_of(views)[-1]
     assert last.stage == "done" and last.talk is not None, last
     return last.talk
+
+
+def test_who_asks_too_often_is_told_so_and_nobody_else(engine: ActingEngine, given: Path) -> None:
+    here = service(engine, given.parent)
+    for _ in range(RATE):
+        assert all_of(paced(here, "one", answer(here, Given(given))))[-1].stage == "done"
+    num_asked = len(engine.asked)
+    refused = all_of(paced(here, "one", answer(here, Given(given))))
+    assert [view.stage for view in refused] == ["failed"]
+    assert f"more than {RATE} times in a minute; try again in" in refused[0].said
+    assert len(engine.asked) == num_asked
+    assert all_of(paced(here, "another", answer(here, Given(given))))[-1].stage == "done"
 
 
 def test_the_label_is_seen_before_the_reason_is_begun(engine: ActingEngine, given: Path) -> None:
@@ -240,7 +264,7 @@ def pair(folder: Path, **settings: Any) -> tuple[Service, ActingEngine, ActingEn
     small = ActingEngine(preset="mini", **settings)
     large = ActingEngine(preset="large", **settings)
     engines: Any = (small, large)
-    return Service(Engines(*engines), small.settings, folder), small, large
+    return Service(Engines(*engines), small.settings, folder, RateLimit(RATE)), small, large
 
 
 def test_the_chosen_preset_answers_and_all_later_questions_are_its_own(given: Path) -> None:
