@@ -8,7 +8,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
+
+# how fast examples come is the machine's, and says nothing of the code
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 FilmMaker = Callable[..., Path]
 

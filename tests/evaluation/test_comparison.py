@@ -57,7 +57,7 @@ def test_a_small_case_worked_out_by_hand() -> None:
     assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(triples)
 def test_the_figures_are_those_of_each_run_alone(rows: Triples) -> None:
     found = compared(rows, num_resamples=1, num_permutations=1)
@@ -67,7 +67,7 @@ def test_the_figures_are_those_of_each_run_alone(rows: Triples) -> None:
             assert getattr(found.figures[name], run) == pytest.approx(getattr(alone, name))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(triples)
 def test_exchanging_the_runs_turns_the_signs_and_keeps_the_p_values(rows: Triples) -> None:
     found = compared(rows, num_resamples=20, num_permutations=20)
@@ -82,7 +82,7 @@ def test_exchanging_the_runs_turns_the_signs_and_keeps_the_p_values(rows: Triple
         assert (one.interval.low, one.interval.high) == pytest.approx(ends)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_the_mcnemar_test_is_the_exact_binomial_test(only_a: int, only_b: int) -> None:
     stats = pytest.importorskip("scipy.stats", reason="NOT CHECKED: scipy is not installed")

@@ -130,7 +130,7 @@ def test_a_label_with_few_clips_in_a_group_is_in_no_equalised_odds_gap() -> None
     assert third.equalised_odds_gap["sad"] == 0.75, "of the groups that have enough"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_the_order_of_the_clips_changes_no_figure(seed: int, random: Any) -> None:
     of = drawn(seed, 120, {"f": 0.8, "m": 0.5, "o": 0.6})
@@ -147,7 +147,7 @@ def test_the_order_of_the_clips_changes_no_figure(seed: int, random: Any) -> Non
         assert (row.accuracy, row.uar) == (other.groups[name].accuracy, other.groups[name].uar)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000))
 def test_a_group_has_the_figures_of_its_clips_alone(seed: int) -> None:
     truths, answers, groups = of = drawn(seed, 150, {"f": 0.8, "m": 0.5})

@@ -62,7 +62,7 @@ def test_with_one_modality_the_drop_and_the_value_are_all_of_the_gain() -> None:
     assert found.drops["text"] == found.shapley["text"] == pytest.approx(0.4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(games)
 def test_the_values_add_up_to_what_all_modalities_gain(
     played: tuple[tuple[str, ...], dict[frozenset[str], float], float],
@@ -74,7 +74,7 @@ def test_the_values_add_up_to_what_all_modalities_gain(
         assert math.fsum(found.shares.values()) == pytest.approx(1, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(games)
 def test_other_names_and_another_order_change_no_value(
     played: tuple[tuple[str, ...], dict[frozenset[str], float], float],
@@ -88,7 +88,7 @@ def test_other_names_and_another_order_change_no_value(
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(SCORE, min_size=4, max_size=4))
 def test_modalities_that_always_do_the_same_are_worth_the_same(by_size: list[float]) -> None:
     scores = {chosen: by_size[len(chosen)] for chosen in subsets(MODALITIES)}

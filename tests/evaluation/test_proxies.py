@@ -121,7 +121,7 @@ def test_texts_without_readable_clues_have_no_share() -> None:
     assert (found.num_both_silent, found.intervals) == (1, {})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.sampled_from(SENTENCES), max_size=5), min_size=1, max_size=3))
 def test_a_text_agrees_with_itself(clips: list[list[str]]) -> None:
     texts = [" ".join(sentences) for sentences in clips]

@@ -153,7 +153,7 @@ def test_the_order_of_clips_and_of_labels_changes_no_figure() -> None:
 # ranking by confidence
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(answers)
 def test_the_auroc_is_that_of_scikit_learn(pairs: Answers) -> None:
     metrics = pytest.importorskip(
@@ -177,7 +177,7 @@ def test_a_curve_worked_out_by_hand() -> None:
     assert json.dumps(found.to_dict())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers, st.randoms(use_true_random=False))
 def test_a_curve_ends_at_the_error_rate_whatever_the_order(pairs: Answers, random: Any) -> None:
     found = risk_coverage(*split(pairs))
@@ -252,7 +252,7 @@ def test_a_temperature_that_was_put_in_is_found(temperature: float) -> None:
     assert found.nll < found.nll_before
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000))
 def test_no_other_temperature_has_a_smaller_loss(seed: int) -> None:
     rows, truths = random_probabilities(seed, 40)
@@ -335,7 +335,7 @@ def test_soft_figures_worked_out_by_hand() -> None:
 shares = st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda row: sum(row) > 0.01)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(shares, shares), min_size=1, max_size=8))
 def test_soft_figures_keep_their_bounds(pairs: list[tuple[list[float], list[float]]]) -> None:
     rows, votes = (np.array(column) for column in zip(*pairs, strict=True))

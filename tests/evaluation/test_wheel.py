@@ -145,7 +145,7 @@ def test_what_cannot_be_scored_is_refused(
 some_words = st.lists(st.sampled_from([*MER_WORDS, "gratitude", "fear", "joy", "zzz"]), max_size=4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(some_words, some_words), min_size=1, max_size=6), st.randoms())
 def test_figures_depend_on_no_order_and_lie_between_0_and_1(pairs, random) -> None:
     lexicon = SMALL

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from emotion_llama.face import head_pose
@@ -64,13 +64,11 @@ def test_signs_are_as_documented(degrees):
 
 
 @given(POSE)
-@settings(deadline=None)
 def test_angles_are_recovered(pose):
     assert head_pose(turned(mean_face(), pose)[None])[0] == pytest.approx(pose, abs=TOLERANCE_DEG)
 
 
 @given(POSE, PLACE, SCALE)
-@settings(deadline=None)
 def test_shape_does_not_depend_on_pose_place_or_size(pose, place, scale):
     rest = mean_face()
     smiling = rest.copy()
@@ -84,7 +82,6 @@ def test_shape_does_not_depend_on_pose_place_or_size(pose, place, scale):
 
 
 @given(POSE, SCALE)
-@settings(deadline=None)
 def test_a_mirrored_face_turns_and_leans_the_other_way(pose, scale):
     face = scale * turned(mean_face(), pose)
     yaw, pitch, roll = head_pose(face[None])[0]
@@ -93,7 +90,6 @@ def test_a_mirrored_face_turns_and_leans_the_other_way(pose, scale):
 
 
 @given(POSE, PLACE, SCALE)
-@settings(deadline=None)
 def test_the_distance_of_the_eyes_holds_when_the_head_turns(pose, place, scale):
     face = scale * turned(mean_face(), pose) + place
     assert eye_distance_px(face[None])[0] == pytest.approx(scale, rel=1e-3)

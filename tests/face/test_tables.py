@@ -466,7 +466,7 @@ def bits(value):
     return value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tables())
 def test_a_written_table_comes_back_bit_for_bit(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("round") / "table.csv"

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 
@@ -48,7 +48,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> UploadFolder:
 
 
 @given(st.lists(st.integers(0, len(FORM)), max_size=20).map(sorted))
-@settings(deadline=None)
 def test_a_form_is_the_same_in_whatever_pieces(folder: UploadFolder, cuts: list[int]) -> None:
     pieces = [FORM[a:b] for a, b in zip([0, *cuts], [*cuts, len(FORM)], strict=True)]
     filled = form(folder, *pieces)
@@ -59,7 +58,6 @@ def test_a_form_is_the_same_in_whatever_pieces(folder: UploadFolder, cuts: list[
 
 
 @given(st.integers(0, len(FORM) - 6), st.booleans())
-@settings(deadline=None)
 def test_a_form_that_breaks_off_anywhere_leaves_nothing(
     folder: UploadFolder, end: int, is_whole: bool
 ) -> None:

@@ -67,7 +67,6 @@ def test_every_route_does_what_its_description_says(
     @hypothesis.given(api[path][method.upper()].as_strategy(generation_mode=mode))
     @hypothesis.settings(
         max_examples=NUM_CASES,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(hypothesis.HealthCheck),

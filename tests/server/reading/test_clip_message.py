@@ -103,7 +103,7 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other or one != one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(clips())
 def test_every_field_survives(clip: Clip) -> None:
     copy = from_message(to_message(clip))
@@ -263,7 +263,7 @@ def test_what_is_no_message_is_refused(message: bytes) -> None:
         from_message(message)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60), st.data())
 def test_garbled_messages_give_a_clip_or_a_value_error(noise: bytes, data: st.DataObject) -> None:
     message = to_message(whole_clip())
