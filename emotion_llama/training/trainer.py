@@ -6,7 +6,7 @@ Does not know: annotations, prompts, how answers are scored.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from emotion_llama.training.checkpoint import (
 )
 from emotion_llama.training.optimizer import is_decayed, prepare_trainable
 from emotion_llama.training.schedule import PublishedSchedule
+from emotion_llama.training.walking import walked_once
 
 Validate = Callable[[EmotionLlama], Mapping[str, float | None]]
 """Gives the figures of a model by name, ``None`` where one cannot be told."""
@@ -120,14 +121,31 @@ class EmotionTrainer(Trainer):
         """Train, or go on with training from a checkpoint (`newest_checkpoint`)."""
         set_seed(self.args.seed + self.args.process_index)
         path = None if resume_from_checkpoint is None else str(resume_from_checkpoint)
-        return super().train(resume_from_checkpoint=path, **kwargs)
+        with ExitStack() as self._during_training:
+            return super().train(resume_from_checkpoint=path, **kwargs)
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
-        prepared = super()._prepare_for_training(*args, **kwargs)
+        model, batches = super()._prepare_for_training(*args, **kwargs)
         if self.is_fsdp_enabled:
             # validation scores without `forward`, at which weights are gathered
             register_fsdp_forward_method(self.model, "score_answers")
-        return prepared
+        self._learning = self._during_training.enter_context(walked_once(model))
+        return model, batches
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        if self.is_fsdp_enabled:
+            return super()._clip_grad_norm(model)
+        return self.accelerator.clip_grad_norm_(self._learning, self.args.max_grad_norm)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """Give the norm of the gradients, where it is not known yet only if it is to be logged."""
+        if grad_norm is not None or self.is_fsdp_enabled:
+            return super()._get_grad_norm(model, grad_norm=grad_norm)
+        step = self.state.global_step + 1
+        is_first = step == 1 and self.args.logging_first_step
+        if step % (self.state.logging_steps or 1) and not is_first:
+            return None
+        return self.accelerator.clip_grad_norm_(self._learning, math.inf)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Name the parameters that decay, see `is_decayed`."""
