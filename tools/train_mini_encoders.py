@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", choices=tuple(ROLES), action="append")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoints")
-    parser.add_argument("--epochs", type=int, help="another length than the role's own")
+    parser.add_argument("--share", type=float, default=1.0, help="share of each role's own epochs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -45,10 +45,8 @@ def main() -> None:
     for name in arguments.only or ROLES:
         torch.manual_seed(arguments.seed)  # the first weights are drawn when the role is made
         role = ROLES[name](Path(arguments.data), arguments.out / "cache")
-        changes = {"seed": arguments.seed} | (
-            {} if arguments.epochs is None else {"epochs": arguments.epochs}
-        )
-        role.schedule = dataclasses.replace(role.schedule, **changes)
+        epochs = max(1, round(arguments.share * role.schedule.epochs))
+        role.schedule = dataclasses.replace(role.schedule, seed=arguments.seed, epochs=epochs)
         train(role, arguments.out, arguments.resume)
 
 
