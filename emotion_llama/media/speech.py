@@ -13,6 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+_PROMPT_TOKENS = 4
+"""Most tokens that stand before the words: start, language, task, no times."""
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -42,6 +45,11 @@ class SpeechRecognizer(Protocol):
     def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
         """Give the words in a mono waveform in [-1, 1], [w], and their language."""
         ...
+
+
+def shown_name(checkpoint: str | Path) -> str:
+    """Give the name of weights for those who read an answer: where a folder lies is not theirs."""
+    return Path(checkpoint).absolute().name if Path(checkpoint).is_dir() else str(checkpoint)
 
 
 def language_name(code: str) -> str:
@@ -106,12 +114,13 @@ class WhisperRecognizer:
             msg = f"{checkpoint}: found language {language!r}, expected one that it knows ({known})"
             raise ValueError(msg)
         self._language = language
-        self._max_new_tokens = max_new_tokens
-        self._name = str(checkpoint)
+        room = model.config.max_target_positions - _PROMPT_TOKENS
+        self._max_new_tokens = min(max_new_tokens, room)
+        self._name = shown_name(checkpoint)
 
     @property
     def name(self) -> str:
-        """The folder or hub id."""
+        """The name of the folder, or the hub id."""
         return self._name
 
     @property

@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from emotion_llama.media.speech import shown_name
+
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s*")
 
@@ -53,8 +55,8 @@ class MarianTranslator:
         from transformers import MarianMTModel, MarianTokenizer
 
         try:
-            self._tokenizer: Any = MarianTokenizer.from_pretrained(str(checkpoint))
             model: Any = MarianMTModel.from_pretrained(str(checkpoint))
+            self._tokenizer: Any = MarianTokenizer.from_pretrained(str(checkpoint))
         except (ImportError, OSError, ValueError, KeyError, TypeError) as error:
             msg = (
                 f"{checkpoint}: found no Marian model that loads ({error}); expected a local "
@@ -63,11 +65,11 @@ class MarianTranslator:
             )
             raise ValueError(msg) from error
         self._model = model.to(device).eval()
-        self._name = str(checkpoint)
+        self._name = shown_name(checkpoint)
 
     @property
     def name(self) -> str:
-        """The folder or hub id."""
+        """The name of the folder, or the hub id."""
         return self._name
 
     @property

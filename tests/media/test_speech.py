@@ -91,7 +91,7 @@ def test_gives_the_same_text_twice(recognizer, one_second_tone):
 
 
 def test_says_what_it_is(recognizer, whisper_dir):
-    assert (recognizer.name, recognizer.version) == (str(whisper_dir), "local")
+    assert (recognizer.name, recognizer.version) == (whisper_dir.name, "local")
 
 
 def test_long_sound_goes_in_windows_of_thirty_seconds(recognizer, monkeypatch):
@@ -117,6 +117,11 @@ def test_any_dtype(whisper_dir, one_second_tone, dtype):
 def test_other_rate_is_refused(recognizer, one_second_tone):
     with pytest.raises(ValueError, match="8000 Hz, expected 16000 Hz"):
         recognizer.transcribe(one_second_tone, 8000)
+
+
+def test_words_end_where_the_model_does(multilingual_dir, one_second_tone):
+    recognizer = WhisperRecognizer(multilingual_dir, max_new_tokens=1000)
+    assert isinstance(recognizer.transcribe(one_second_tone, 16000).text, str)
 
 
 def test_no_samples(recognizer):

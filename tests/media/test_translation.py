@@ -62,7 +62,7 @@ def marian_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_says_what_it_is(marian_dir: Path) -> None:
     translator = load_translator(str(marian_dir))
     assert isinstance(translator, MarianTranslator)
-    assert (translator.name, translator.version) == (str(marian_dir), "local")
+    assert (translator.name, translator.version) == (marian_dir.name, "local")
 
 
 def test_sentences_go_one_by_one_and_come_out_in_order(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from emotion_llama.clip_words import WordModels
+from emotion_llama.media.speech import shown_name
 from emotion_llama.modalities import Part
 
 TITLE: Final = "Emotion-LLaMA"
@@ -91,7 +92,8 @@ def transcript_help(models: WordModels, *, english_only: bool) -> str:
     if not english_only:
         given = "In a language that the model reads."
     elif models.translation is not None:
-        given = f"Words that are plainly not English are translated by {models.translation}."
+        given = f"Words that are plainly not English are translated by {shown_name(models.translation)}."
     if models.speech is None:
         return f"{given} Speech is not recognised here."
-    return f"{given} Left empty, {models.speech} writes down what it hears, and says the language."
+    name = shown_name(models.speech)
+    return f"{given} Left empty, {name} writes down what it hears, and says the language."
