@@ -19,6 +19,8 @@ from emotion_llama.records import Evidence
 
 _CLAUSE_END = re.compile(r"[.;]|,(?= (?:and|while)\b)| and(?= the\b| towards\b)")
 _SENTENCE_END = re.compile(r"\.")
+_JOINS = re.compile(r"^(?:and|while) ")
+"""What a clause may begin with besides what it says."""
 _CONCLUDES = re.compile(r"\bthe person\b|\ba person\b", re.IGNORECASE)
 """How a conclusion begins: it is one clause, for its end decides whether its beginning is true."""
 
@@ -165,7 +167,8 @@ def _says_something(text: str, clause: str) -> bool:
 
 
 def _keeps_to(text: str, ground: Ground) -> bool:
-    clauses = [part.strip().lower() for part in _CLAUSE_END.split(text) if part.strip()]
+    parts = [_JOINS.sub("", part.strip().lower()) for part in _CLAUSE_END.split(text)]
+    clauses = [part for part in parts if part]
     features = [one.feature for one in statements(text)]
     return (
         len(clauses) == len(set(clauses))

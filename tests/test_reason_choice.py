@@ -51,6 +51,9 @@ def test_a_reason_is_true_if_it_says_something_measured_and_nothing_else() -> No
     assert not is_true(f"{SMILE} and {SMILE.lower()}, although {PITCH}. {HAPPY}", GROUND), (
         "nothing is said twice, not in one clause either"
     )
+    words = "The words are taken as they stand"
+    assert is_true(f"{words}; {PITCH}, while {SMILE.lower()}. {HAPPY}", GROUND)
+    assert not is_true(f"{words}; {PITCH}, while {words.lower()}. {HAPPY}", GROUND)
     assert not is_true(f"{SMILE} and the jaw is strongly lowered, and {PITCH}. {HAPPY}", GROUND)
     open_end = "The person seems to feel happy, but nothing that was measured decides it."
     assert is_true(open_end, Ground((), label="happy"))

@@ -92,8 +92,9 @@ def transcript_help(models: WordModels, *, english_only: bool) -> str:
     if not english_only:
         given = "In a language that the model reads."
     elif models.translation is not None:
-        given = f"Words that are plainly not English are translated by {shown_name(models.translation)}."
+        name = shown_name(models.translation)
+        given = f"Words that are plainly not English are translated by {name}."
     if models.speech is None:
         return f"{given} Speech is not recognised here."
-    name = shown_name(models.speech)
-    return f"{given} Left empty, {name} writes down what it hears, and says the language."
+    hearer = shown_name(models.speech)
+    return f"{given} Left empty, {hearer} writes down what it hears, and says the language."
