@@ -52,6 +52,11 @@ def shown_name(checkpoint: str | Path) -> str:
     return Path(checkpoint).absolute().name if Path(checkpoint).is_dir() else str(checkpoint)
 
 
+def shown_version(model: Any) -> str:
+    """Give the hub revision of a library's model; ``local`` for a folder, which states none."""
+    return getattr(model.config, "_commit_hash", None) or "local"
+
+
 def language_name(code: str) -> str:
     """Give the English name of a language by its ISO 639 code; an unknown code is its own name."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
@@ -125,9 +130,8 @@ class WhisperRecognizer:
 
     @property
     def version(self) -> str:
-        """The hub revision of the weights; ``local`` for a folder, which states none."""
-        revision = getattr(self._model.config, "_commit_hash", None)
-        return revision or "local"
+        """See `shown_version`."""
+        return shown_version(self._model)
 
     def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
         """Give the words in a mono waveform [w], and their language.

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from emotion_llama.media.speech import shown_name
+from emotion_llama.media.speech import shown_name, shown_version
 
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s*")
@@ -74,9 +74,8 @@ class MarianTranslator:
 
     @property
     def version(self) -> str:
-        """The hub revision of the weights; ``local`` for a folder, which states none."""
-        revision = getattr(self._model.config, "_commit_hash", None)
-        return revision or "local"
+        """See `emotion_llama.media.speech.shown_version`."""
+        return shown_version(self._model)
 
     def to_english(self, text: str) -> str:
         """Translate a text, each sentence by itself, by beam search as the model is set.
