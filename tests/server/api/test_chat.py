@@ -253,7 +253,7 @@ def test_who_goes_away_is_not_answered(
     ):
         for _ in answer.iter_bytes():
             pass
-    wait_for(lambda: engine.predictor.num_given_up == before + 1, 5)
+    wait_for(lambda: engine.predictor.num_given_up == before + 1)
 
 
 @given(st.text(st.sampled_from(" ab\ufffd\n"), max_size=12), st.data())

@@ -211,7 +211,7 @@ def test_who_sends_too_slowly_is_not_waited_for(local: str, path: bytes) -> None
     answer = raw(local, head, b"--b\r\n", pause_s=0.1)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"too_slow"' in answer
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 def test_large_bodies_that_are_refused_still_hear_why(local: str) -> None:
