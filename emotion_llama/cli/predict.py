@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import OverflowMethod
@@ -194,11 +194,13 @@ def predict(
             with one_line_errors(debug, WRONG_COMMAND):
                 predictor = load_predictor(
                     preset,
-                    (device, dtype, quantized(quantize_bits)),
                     decision,
                     prompt_mode,
                     face_source,
                     key_frame,
+                    device=device,
+                    dtype=dtype,
+                    quantize_bits=quantized(quantize_bits),
                 )
                 if speech_model or translation_model:
                     from emotion_llama.clip_words import WordModels
@@ -341,27 +343,24 @@ def text_job(source: str | Path | None) -> Job:
 
 def load_predictor(
     preset: str,
-    where: tuple[str | None, str | None, Literal[4, 8] | None],
     decision: Decision,
     prompt_mode: PromptMode,
     face_source: FaceSource,
     key_frame: str | None,
+    **loading: Any,
 ) -> "Predictor":
     """Load the weights and say their licence notice."""
     quiet_loading()  # one sign of life on stderr is enough
     from emotion_llama.predict import Predictor
 
-    device, dtype, bits = where
     changes = {"face_source": face_source.value} | ({"key_frame": key_frame} if key_frame else {})
     with terminal.Waiting(error_console(), f"loading {preset}", total=1):
         predictor = Predictor.from_pretrained(
             preset,
-            device=device,
-            dtype=dtype,
-            quantize_bits=bits,
             media=changes,
             prompt_mode=prompt_mode.value,
             decision=decision.value,
+            **loading,
         )
     if predictor.notice:
         say(predictor.notice, style="dim")

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.media.weights import NamedWeights
+
 _PROMPT_TOKENS = 4
 """Most tokens that stand before the words: start, language, task, no times."""
 
@@ -47,16 +49,6 @@ class SpeechRecognizer(Protocol):
         ...
 
 
-def shown_name(checkpoint: str | Path) -> str:
-    """Give the name of weights for those who read an answer: where a folder lies is not theirs."""
-    return Path(checkpoint).absolute().name if Path(checkpoint).is_dir() else str(checkpoint)
-
-
-def shown_version(model: Any) -> str:
-    """Give the hub revision of a library's model; ``local`` for a folder, which states none."""
-    return getattr(model.config, "_commit_hash", None) or "local"
-
-
 def language_name(code: str) -> str:
     """Give the English name of a language by its ISO 639 code; an unknown code is its own name."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
@@ -64,7 +56,7 @@ def language_name(code: str) -> str:
     return str(LANGUAGES.get(code, code)).title()
 
 
-class WhisperRecognizer:
+class WhisperRecognizer(NamedWeights):
     """Whisper through transformers, thirty seconds at a time, decoded greedily.
 
     Windows follow each other without overlap: a word on a border may be lost or doubled. A
@@ -112,7 +104,7 @@ class WhisperRecognizer:
                 "folder or hub id with weights, tokenizer and feature extractor; check the name"
             )
             raise ValueError(msg) from error
-        self._model = model.to(device).eval()
+        super().__init__(checkpoint, model.to(device).eval())
         self._codes = _languages(model)
         if language is not None and language not in self._codes.values():
             known = ", ".join(sorted(self._codes.values())) or "no choice: it is not multilingual"
@@ -121,17 +113,6 @@ class WhisperRecognizer:
         self._language = language
         room = model.config.max_target_positions - _PROMPT_TOKENS
         self._max_new_tokens = min(max_new_tokens, room)
-        self._name = shown_name(checkpoint)
-
-    @property
-    def name(self) -> str:
-        """The name of the folder, or the hub id."""
-        return self._name
-
-    @property
-    def version(self) -> str:
-        """See `shown_version`."""
-        return shown_version(self._model)
 
     def transcribe(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Speech:
         """Give the words in a mono waveform [w], and their language.

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from emotion_llama.media.speech import shown_name, shown_version
+from emotion_llama.media.weights import NamedWeights
 
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s*")
@@ -39,7 +39,7 @@ class Translator(Protocol):
         ...
 
 
-class MarianTranslator:
+class MarianTranslator(NamedWeights):
     """A Marian model (such as ``opus-mt-mul-en``) through transformers, sentence by sentence."""
 
     def __init__(self, checkpoint: str | Path, *, device: str = "cpu") -> None:
@@ -64,18 +64,7 @@ class MarianTranslator:
                 "your own; check the name"
             )
             raise ValueError(msg) from error
-        self._model = model.to(device).eval()
-        self._name = shown_name(checkpoint)
-
-    @property
-    def name(self) -> str:
-        """The name of the folder, or the hub id."""
-        return self._name
-
-    @property
-    def version(self) -> str:
-        """See `emotion_llama.media.speech.shown_version`."""
-        return shown_version(self._model)
+        super().__init__(checkpoint, model.to(device).eval())
 
     def to_english(self, text: str) -> str:
         """Translate a text, each sentence by itself, by beam search as the model is set.

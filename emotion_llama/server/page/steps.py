@@ -151,7 +151,8 @@ async def _answer(service: Service, given: Given) -> Views:
     engine = service.engines.named(given.preset)
     _require_given(service, engine, given)
     labels = engine.predictor.offered(given.labels or None)
-    text, notes = given.text.strip() or None, tuple[str, ...]()
+    text = given.text.strip() or None
+    notes: tuple[str, ...] = ()
     with engine.admitted():
         by = _Deadline(service.settings.answer_limit_s)
         yield View("busy", "Reading the clip")

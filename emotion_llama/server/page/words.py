@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from emotion_llama.clip_words import WordModels
-from emotion_llama.media.speech import shown_name
+from emotion_llama.media.weights import shown_name
 from emotion_llama.modalities import Part
 
 TITLE: Final = "Emotion-LLaMA"
