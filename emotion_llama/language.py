@@ -1,9 +1,10 @@
 """Transcript -> whether it is plainly not English, and why that is thought.
 
 Knows: scripts, a few frequent words. Does not know: pages, models. The check is simple and meant
-to be: it sees another script, and in texts of some length the lack of words that almost every
-English sentence has. It does not see short texts in other languages of the Latin script, nor names
-of languages, and it takes a mixture for English.
+to be: it sees another script, words that are frequent in other languages of the Latin script and no
+English ones, and in texts of some length the lack of words that almost every English sentence has.
+It does not see a few rare words in another language, nor names of languages, and it takes a mixture
+for the language with more frequent words.
 """
 
 import re
@@ -30,6 +31,28 @@ FREQUENT = frozenset(re.findall(r"\S+", _FREQUENT))
 script (German ``was``, Spanish ``he``) are left out, but for the very commonest."""
 
 
+_ELSEWHERE = """ich nicht und ist das der ein eine wir sie mir mich dich sehr auch aber wie mein
+    meine kann habe haben sind wird warum heute immer schon wieder doch
+    je tu il nous vous est suis pas tr\u00e8s des une avec mais moi c'est j'ai qui pourquoi toujours
+    yo estoy muy que por pero eres soy est\u00e1 porque siempre tengo bien
+    io sono che molto \u00e8 perch\u00e9 sempre questo mio
+    eu estou muito voc\u00ea n\u00e3o meu minha
+    ik niet het een zijn maar jij waarom heel mijn dat
+    nie si\u0119 jest jestem bardzo mam dlaczego ja jak mnie
+    bir bu \u00e7ok i\u00e7in de\u011fil
+    saya tidak yang aku kamu ini itu sangat ora kowe
+    jag inte \u00e4r och mycket"""
+ELSEWHERE = frozenset(re.findall(r"\S+", _ELSEWHERE))
+"""Frequent words of German, French, Spanish, Italian, Portuguese, Dutch, Polish, Turkish,
+Indonesian, Javanese and Swedish that are no words of English, nor names that are frequent in it."""
+
+
+LETTERS = frozenset(
+    "\u0105\u0107\u0119\u0142\u0144\u015b\u017a\u017c\u00df\u00e4\u00f6\u00fc\u011f\u015f\u0131\u00e5\u00f8\u00e3\u00f5\u0151\u0171\u010d\u011b\u0159\u0161\u017e\u016f"
+)
+"""Letters that English has in names only; those of caf\u00e9 and na\u00efve are left out."""
+
+
 def not_english(text: str) -> str | None:
     """Say why a text is plainly not English; ``None``: nothing speaks against it."""
     script = _other_script(text)
@@ -39,6 +62,10 @@ def not_english(text: str) -> str | None:
     share = len(words & FREQUENT) / max(1, len(words))
     if len(words) >= LONG_TEXT and share < FEWEST:
         return f"{len(words & FREQUENT)} of its {len(words)} different words are common in English"
+    foreign = sorted(word for word in words if word in ELSEWHERE or LETTERS & set(word))
+    if len(foreign) > len(words & FREQUENT):
+        named = ", ".join(map(repr, foreign[:3]))
+        return f"{named} {'belong' if len(foreign) > 1 else 'belongs'} to another language"
     return None
 
 

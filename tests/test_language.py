@@ -23,6 +23,28 @@ OTHER = {
 }
 
 
+SHORT = {
+    "ich": "Ich bin traurig",
+    "je": "Je suis content",
+    "estoy": "Estoy muy feliz",
+    "molto": "Sono molto felice",
+    "muito": "Estou muito triste",
+    "niet": "Dat is niet leuk",
+    "jestem": "Jestem smutny",
+    "çok": "Bu çok güzel",
+    "aku": "Aku seneng",
+    "chodz\u0119": "Chodz\u0119 do szko\u0142y",
+}
+"""Word that gives it away -> a short text in another language of the Latin script."""
+
+
+@pytest.mark.parametrize("word", SHORT)
+def test_a_short_text_is_told_by_a_word_of_another_language(word: str) -> None:
+    why = not_english(SHORT[word])
+    assert why is not None and repr(word) in why
+    assert not_english(f"He said '{word}' to me and then he left the house") is None
+
+
 @pytest.mark.parametrize("text", ENGLISH)
 def test_english_and_what_is_too_short_to_tell_pass(text: str) -> None:
     assert not_english(text) is None
