@@ -1,10 +1,8 @@
 """Transcript -> whether it is plainly not English, and why that is thought.
 
-Knows: scripts, a few frequent words. Does not know: pages, models. The check is simple and meant
-to be: it sees another script, words that are frequent in other languages of the Latin script and no
-English ones, and in texts of some length the lack of words that almost every English sentence has.
-It does not see a few rare words in another language, nor names of languages, and it takes a mixture
-for the language with more frequent words.
+Knows: scripts, letters, frequent words. Does not know: pages, models. The check is meant to be
+simple: it sees another script, more words and letters of other languages than frequent English
+words, and, in longer texts, the lack of these. A few rare words in another language may pass.
 """
 
 import re
