@@ -21,7 +21,7 @@ from emotion_llama.version import __version__
 from emotion_llama.voice import measure_prosody, packaged_norm
 from emotion_llama.voice.frames import SAMPLE_RATE_HZ
 
-VERSION = "1"
+VERSION = f"1, {measured_by.PRODUCER} {measured_by.VERSION}"
 """Changes when the same clip gives other evidence: stored features of encoders that read it do not
 fit then."""
 

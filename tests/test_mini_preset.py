@@ -67,7 +67,7 @@ def test_the_picture_alone_points_in_the_planted_direction(predictor: Predictor)
     for path in (SMILE, FROWN):
         seen = replace(predictor.embeddings(path), audio=None)
         happy.append(predictor.from_features(seen, with_reason=False).probabilities["happy"])
-    assert happy[0] > happy[1] + 0.02
+    assert happy[0] > happy[1] + 0.01
 
 
 def test_the_reason_is_a_sentence_of_this_clip(answers: dict[str, Prediction]) -> None:

@@ -1,11 +1,8 @@
-"""Tracked points of a face -> action units on the 0-5 scale, and how far each can be relied on.
+"""Tracked face -> action units on the 0-5 scale, and how far each can be relied on.
 
-Knows: the fit of the movement table to a face's points, neutral faces, what makes a value
-unreliable. Does not know: pictures, tracking, emotions, which frame is the peak.
+Knows: which frames show the face at rest, grades, what makes a value unreliable. Does not know: how
+movements are fitted, tracking, emotions, which frame is the peak.
 """
-
-from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,53 +11,26 @@ from emotion_llama.face.alignment import align_face, square_around
 from emotion_llama.face.brow_reading import UNITS as BROW_UNITS
 from emotion_llama.face.brow_reading import read_brows
 from emotion_llama.face.detector import FaceBox
-from emotion_llama.face.movements import (
-    FULL,
-    MM,
-    MOVEMENTS,
-    REGION_OF_UNIT,
-    RIGHT_SIDE,
-    group_shifts,
-    lip_gap,
-    movement_matrix,
-    one_side,
+from emotion_llama.face.movement_fit import (
+    FITTED,
+    JAW,
+    SkinMotion,
+    clip_fit,
+    clip_shares,
+    population_fit,
+    population_shares,
 )
+from emotion_llama.face.movements import FULL, REGION_OF_UNIT, RIGHT_SIDE, one_side
 from emotion_llama.face.networks import REGIONS
 from emotion_llama.face.points import MIRRORED
 from emotion_llama.face.shape import eye_distance_px, frontal, population
+from emotion_llama.face.skin_motion import FollowedPoints, follow_points
 from emotion_llama.records import ActionUnitTable, FaceTrack, NeutralScope
 
-PRODUCER, VERSION = "face-points movement fit", "3"
+PRODUCER, VERSION = "face movement fit", "4"
 
-FITTED = tuple(MOVEMENTS)
-PARTED, JAW = "AU25", "AU26"
 FAR_JAW = "AU27"
 """Mouth stretch: what the jaw drops beyond the full grade of AU26."""
-MOST_MOVEMENT = {JAW: 2.0}
-LARGEST = 1.5
-"""Largest fitted share of the movements in `MOST_MOVEMENT`, and of the others: people differ, and
-what a fit may not explain by the movement itself it explains by others. Grades end at 5."""
-MODEL_ERROR = {"population": 1.0 * MM, "clip": 0.5 * MM}
-"""Deviation of a real movement from the table's, of each coordinate."""
-LIDS, LID_ERROR = (36, 37, 38, 39, 40, 41), 0.25 * MM
-"""Points of the lids, and the same within a clip: they move little, and err little."""
-CHIN, CHIN_ERROR = (6, 7, 8), 5.0 * MM
-"""Points of the chin, and how far its height misleads: it is a smooth line without a mark, and
-face crops end there."""
-MOUTH_AND_NOSE = (31, 32, 33, 48, 49, 50, 51, 57, 58, 59, 60, 61, 62, 66, 67)
-"""Points that a dropping jaw takes along, each face in its own way."""
-JAW_DROP = 13.0 * MM
-"""How far the lower lip goes down at the full grade of the jaw (`MOVEMENTS`)."""
-CLIP_SHIFT = 0.5 * MM
-"""Deviation of the height of brows and eyes, nose, mouth as groups within a clip: misread pitch."""
-PRIOR_DEVIATION = {"population": 0.5, "clip": 0.4}
-"""Expected size of a movement as a share of the strongest: keeps noise from becoming movements."""
-
-OPENING_STEP = 0.25
-"""Steps in which the drop of the jaw (share of the full grade) is told apart below."""
-OPENING_ERROR = 0.1
-"""Deviation of the points of mouth and nose, as a share of how far the jaw has dropped: an open
-mouth is formed in many ways, and what the table does not explain must not become other units."""
 OPEN_FROM, OPEN_TO = 0.3, 0.6
 """Drop of the jaw (share of the full grade) from which the units below lose confidence, and at
 which they are not measured: lips and nose follow the jaw, on talking people more than they express.
@@ -74,7 +44,16 @@ people's."""
 CALM_SHARE, CALM_SPAN = 0.25, 0.5
 """Most of the frames, the calmest, that give the face at rest, and how much more movement (sum of
 shares) than the calmest they may show: where a smile grows slowly, its beginning is no rest."""
+CALM_ALIKE = 1.5
+"""Difference from the calmest frame (sum over all movements of shares) beyond which a frame shows
+another state, however calm: the mean of two states is neither."""
 FEWEST_CALM = 3
+RESTING = ("AU04", "AU45")
+"""Units that do not make a frame less calm: many people's brows are low and lids hang at rest."""
+MIDST, MIDST_S = 0.5, 1.0
+"""Movement (sum of shares) that counts against a frame this many seconds or more from both ends of
+what is seen of the face, less nearer to an end: an expression rises and falls, so that rest is
+likelier at the ends. Between states that look equally calm this decides."""
 OWN_SHAPE = 0.25
 """Movement (share of the strongest) that the calmest frames may hold and still count as the shape
 of a face at rest: about a grade."""
@@ -89,144 +68,79 @@ MIN_SCORE, MIN_VISIBLE = 0.5, 0.5
 """Probability of a face, and of its part being uncovered, below which nothing is measured."""
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """The movement table made ready for one metric."""
-
-    gram: NDArray[np.float64]
-    """[u x u]"""
-    project: NDArray[np.float64]
-    """differences [t x 58] @ project = right-hand sides [t x u]"""
-    reliability: NDArray[np.float64]
-    """share of the prior uncertainty of each movement that the points remove, 0 to 1, [u]"""
-    widest_gap: float
-    """between the lips when they part and the jaw drops in full, in eye corner distances"""
-
-
-@cache
-def _fit(scope: NeutralScope, opening: float = 0.0) -> _Fit:
-    """Prepare the fit: least squares in the metric of what differs without any movement.
-
-    Against many people's mean, faces at rest differ by their shape, of every coordinate and of the
-    groups of points together. Against the person's own neutral only the points' errors differ; and
-    there the movements are those that the network makes of known ones, which follow a moved part
-    only half of the way. Both are measured on training people (``tools/make_face_population.py``).
-    """
-    statistics = population()
-    if scope == "clip":
-        shifts = CLIP_SHIFT * group_shifts()
-        covariance = statistics["clip_covariance"].astype(np.float64) + shifts @ shifts.T
-        movements = statistics["responses"].astype(np.float64)
-    else:
-        shifts = group_shifts() * statistics["population_shifts"].astype(np.float64)  # [58 x 3]
-        spread = statistics["population_spread"].astype(np.float64)
-        covariance = np.diag(spread**2) + shifts @ shifts.T
-        movements = movement_matrix(FITTED)
-    errors = np.full((len(RIGHT_SIDE), 2), MODEL_ERROR[scope])
-    errors[[RIGHT_SIDE.index(point) for point in CHIN], 1] = CHIN_ERROR
-    if scope == "clip":
-        errors[[RIGHT_SIDE.index(point) for point in LIDS]] = LID_ERROR
-    mouth_and_nose = [RIGHT_SIDE.index(point) for point in MOUTH_AND_NOSE]
-    errors[mouth_and_nose] = np.hypot(errors[mouth_and_nose], OPENING_ERROR * opening * JAW_DROP)
-    covariance = covariance + np.diag(errors.reshape(-1) ** 2)
-    project = np.asarray(np.linalg.solve(covariance, movements), dtype=np.float64)  # [58 x u]
-    prior = np.eye(len(FITTED)) / PRIOR_DEVIATION[scope] ** 2
-    gram = movements.T @ project + prior
-    left_over = np.diag(np.linalg.inv(gram)) / PRIOR_DEVIATION[scope] ** 2
-    reliability = np.asarray(1.0 - left_over, dtype=np.float64)
-    widest = movements[:, FITTED.index(PARTED)] + movements[:, FITTED.index(JAW)]
-    return _Fit(gram, project, reliability, float(lip_gap(widest[None])[0]))
-
-
-def _solve(
-    fit: _Fit, differences: NDArray[np.float64], base: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Find the shares of movements that explain differences best.
-
-    Minimises the squared distance in the metric of the fit plus the squared shares over their
-    prior variance, by coordinate descent (the problem is convex: every start ends the same).
+def _calm_frames(shares: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Find the calmest frames.
 
     Args:
-        fit: metric and movements
-        differences: from the face that shows the base, [t x 58]
-        base: shares that this face shows already, [u]; default is none. With what is found they
-            stay between 0 and the largest share
+        shares: what each frame shows against many people's mean, [t x u]
+        times_s: presentation times of the frames, [t]
 
     Returns:
-        what comes to the base; 1 is the strongest movement, [t x u]
+        their numbers, the calmest first
     """
-    target = differences @ fit.project  # [t x u]
-    shown = np.zeros(len(FITTED)) if base is None else base
-    most = np.array([MOST_MOVEMENT.get(unit, LARGEST) for unit in FITTED])
-    shares = np.zeros_like(target)
-    for _ in range(200):
-        largest = 0.0
-        for k in range(len(FITTED)):
-            rest = target[:, k] - shares @ fit.gram[:, k]
-            new = np.clip(shares[:, k] + rest / fit.gram[k, k], -shown[k], most[k] - shown[k])
-            largest = max(largest, float(np.abs(new - shares[:, k]).max(initial=0.0)))
-            shares[:, k] = new
-        if largest < 1e-4:
-            break
-    return shares
+    counted = [k for k, unit in enumerate(FITTED) if unit not in RESTING]
+    to_end_s = np.minimum(times_s - times_s[0], times_s[-1] - times_s)
+    total = shares[:, counted].sum(axis=1) + MIDST * np.minimum(to_end_s / MIDST_S, 1.0)  # [t]
+    order = np.argsort(total, kind="stable")
+    is_alike = np.abs(shares - shares[order[0]]).sum(axis=1) <= CALM_ALIKE
+    order = np.concatenate([order[is_alike[order]], order[~is_alike[order]]])
+    is_calm = is_alike & (total <= total[order[FEWEST_CALM - 1]] + CALM_SPAN)
+    return order[: max(FEWEST_CALM, min(int(is_calm.sum()), round(CALM_SHARE * len(order))))]
 
 
-def _shares(
-    fit: _Fit, differences: NDArray[np.float64], base: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Give the shares of `_solve`, but of parted lips the gap itself, whatever parts them.
-
-    The fit shares the gap out among jaw and lips; AU25 is scored with either (FACS manual).
-    """
-    shares = _solve(fit, differences, base)
-    column = FITTED.index(PARTED)
-    shown = 0.0 if base is None else base[column]
-    shares[:, column] = np.clip(lip_gap(differences) / fit.widest_gap, -shown, 1.0 - shown)
-    return shares
-
-
-def _shares_in_motion(
-    differences: NDArray[np.float64], base: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Give the shares of `_shares` against a person's own neutral, doubting an open mouth.
-
-    Fit once to see how far the jaw has dropped, then again with what is known to go wrong there.
-    """
-    shares = _shares(_fit("clip"), differences, base)
-    jaw = FITTED.index(JAW)
-    opening = np.round((shares[:, jaw] + base[jaw]) / OPENING_STEP) * OPENING_STEP
-    for one in np.unique(opening[opening > 0]):
-        rows = opening == one
-        shares[rows] = _shares(_fit("clip", float(one)), differences[rows], base)
-    return shares
-
-
-def _calm_face(
-    differences: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the face that a clip shows in its calmest frames, and what it expresses.
+def _lasting(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give what the face at rest expresses, [u], from the shares of the calm frames [c x u].
 
     A movement that lasts there and is too strong for the shape of a face at rest is an expression;
-    what is weaker is the person's own shape. Brows that stand high all through a clip are the
-    person's own as well: neither points nor pixels tell them from raised ones.
+    what is weaker is the person's own shape. Brows and lids are the person's own as well, however
+    high: neither points nor pixels tell them from raised ones.
+    """
+    lasting = np.median(shares, axis=0)
+    base = np.where(lasting > OWN_SHAPE, lasting, 0.0)
+    base[[FITTED.index(unit) for unit in (*BROW_UNITS, "AU45")]] = 0.0
+    return base
+
+
+def _shares_in_clip(
+    track: FaceTrack, differences: NDArray[np.float64], pose_deg: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Explain a clip against the person's own face at rest.
 
     Args:
-        differences: from the mean neutral face, of the frames that count, [t x 58]
+        track: the frames that count, [t]
+        differences: of their points from the mean neutral face, [t x 58]
+        pose_deg: their yaw, pitch and roll, [t x 3]
 
     Returns:
-        the calm face less the mean neutral one, [58]; the shares that it shows, [u]
+        share of each movement of `FITTED`, [t x u]
     """
-    shares = _shares(_fit("population"), differences)
-    counted = [k for k, unit in enumerate(FITTED) if unit != "AU45"]
-    total = shares[:, counted].sum(axis=1)  # [t]
-    order = np.argsort(total, kind="stable")
-    num_calm = int((total <= total[order[FEWEST_CALM - 1]] + CALM_SPAN).sum())
-    calm = order[: max(FEWEST_CALM, min(num_calm, round(CALM_SHARE * len(order))))]
-    lasting = np.median(shares[calm], axis=0)  # [u]
-    base = np.where(lasting > OWN_SHAPE, lasting, 0.0)
-    base[[FITTED.index(unit) for unit in BROW_UNITS]] = 0.0
-    base[FITTED.index("AU45")] = 0.0  # lids that hang are the person's own
-    return np.asarray(np.median(differences[calm], axis=0)), base
+    shares = population_shares(differences)
+    calm = _calm_frames(shares, track.times_s)
+    at_rest = np.median(differences[calm], axis=0)  # [58]
+    base = _lasting(shares[calm])
+    skin = None
+    if track.views is not None and track.points is not None:
+        likest = int(calm[np.abs(differences[calm] - at_rest).sum(axis=1).argmin()])
+        followed = follow_points(track.views, track.points, likest)
+        skin = _skin_motion(followed, calm, pose_deg, eye_distance_px(track.points))
+    return clip_shares(differences - at_rest, skin, base) + base
+
+
+def _skin_motion(
+    followed: FollowedPoints,
+    calm: NDArray[np.intp],
+    pose_deg: NDArray[np.float64],
+    eyes_px: NDArray[np.float64],
+) -> SkinMotion:
+    """Give where followed skin has gone since the calm frames, and how far that may be wrong."""
+    places = one_side(frontal(followed.points)[0], MIRRORED)  # [t x 58]
+    turned_deg = np.linalg.norm(pose_deg[:, :2] - np.median(pose_deg[calm, :2], axis=0), axis=1)
+    return SkinMotion(
+        differences=places - np.median(places[calm], axis=0),
+        is_certain=np.repeat(followed.is_certain[:, RIGHT_SIDE], 2, axis=1),
+        turn=np.sin(np.radians(np.minimum(turned_deg, 90.0))),
+        eye_distance_px=eyes_px,
+    )
 
 
 def measure_action_units(
@@ -235,8 +149,9 @@ def measure_action_units(
     """Estimate action units in every frame of a track.
 
     1. Turn the face to the front. 2. Take the person's calmest frames for the face at rest, what
-    they clearly express apart; on a still or a very short clip the mean of many people. 3. Explain
-    the difference by movements.
+    they clearly express apart; on a still or a very short clip the mean of many people. 3. Follow
+    the skin of the face at rest through the clip. 4. Explain by movements where points and skin
+    have gone.
 
     A value is NaN where the face is too small, turned too far, or its part is covered; in a clip
     also, of lips and nose, where the mouth is wide open.
@@ -260,16 +175,18 @@ def measure_action_units(
     usable = trust.max(axis=1) > 0
     scope: NeutralScope = "population"
     if usable.sum() >= FEWEST_FRAMES_FOR_NEUTRAL:
-        scope = "clip"
-        calm, base = _calm_face(differences[usable])
-        grades = FULL * (_shares_in_motion(differences - calm, base) + base)
+        scope, fit = "clip", clip_fit()
+        grades = np.zeros((len(differences), len(FITTED)))
+        counted = track.part(usable)
+        grades[usable] = FULL * _shares_in_clip(counted, differences[usable], pose_deg[usable])
     else:
-        grades = FULL * _shares(_fit(scope), differences)
+        fit = population_fit()
+        grades = FULL * population_shares(differences)
         # the points cannot tell a raised brow from a high one
         grades[:, [FITTED.index(unit) for unit in BROW_UNITS]] = read_brows(_aligned_crops(track))
     trust = trust * _closed(grades)
     values = np.where(trust > 0, grades, np.nan).astype(np.float32)
-    sure = (trust * _fit(scope).reliability).astype(np.float32)
+    sure = (trust * fit.reliability).astype(np.float32)
     intensity = {unit: np.minimum(values[:, k], FULL) for k, unit in enumerate(FITTED)}
     confidence = {unit: sure[:, k] for k, unit in enumerate(FITTED)}
     jaw = values[:, FITTED.index(JAW)]

@@ -22,6 +22,7 @@ from emotion_llama.face.detector import FaceBox, FaceDetector, overlap, require_
 from emotion_llama.face.identity import describe, same_people, unit
 from emotion_llama.face.landmarks import FaceLandmarker, FacePoints, as_grey
 from emotion_llama.face.shape import head_pose
+from emotion_llama.face.skin_motion import VIEW_PX
 from emotion_llama.records import FaceTrack
 
 FACE_IS_SEEN = 0.5
@@ -67,6 +68,7 @@ class _Stretch:
     boxes: list[FaceBox] = field(default_factory=list)
     faces: list[FacePoints] = field(default_factory=list)
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
+    views: list[NDArray[np.uint8]] = field(default_factory=list)
     described: NDArray[np.float32] | None = None
     """sum of the descriptions of its frames, [160]"""
     last_described: NDArray[np.float32] | None = None
@@ -174,7 +176,7 @@ class FaceTracker:
             )
             if stretch.is_followed:
                 taken.append(box)
-                self._add(stretch, frame, position, box, face, description)
+                self._add(stretch, (frame, grey), position, box, face, description)
 
     def _may_be(self, stretch: _Stretch, description: NDArray[np.float32]) -> bool:
         """Tell whether a face in the place of a stretch is like enough to go on with it."""
@@ -198,7 +200,7 @@ class FaceTracker:
             here.append(box)
             description = describe(grey, face.points)
             stretch = self._continued(box, description)
-            self._add(stretch, frame, position, box, face, description)
+            self._add(stretch, (frame, grey), position, box, face, description)
 
     def _continued(self, box: FaceBox, description: NDArray[np.float32]) -> _Stretch:
         """Give the lost stretch of this shot that goes on here, or a new one."""
@@ -218,7 +220,7 @@ class FaceTracker:
     def _add(
         self,
         stretch: _Stretch,
-        frame: NDArray[np.uint8],
+        pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]],
         position: int,
         box: FaceBox,
         face: FacePoints,
@@ -228,7 +230,9 @@ class FaceTracker:
         stretch.positions.append(position)
         stretch.boxes.append(box)
         stretch.faces.append(face)
+        frame, grey = pictures
         stretch.crops.append(align_face(frame, face.points, self._crop_size))
+        stretch.views.append(align_face(grey, face.points, VIEW_PX))
         before = 0 if stretch.described is None else stretch.described
         stretch.described = before + description
         stretch.last_described = description
@@ -252,6 +256,7 @@ class FaceTracker:
             points=points,
             pose_deg=head_pose(points).astype(np.float32),
             visible=np.stack([face.visible for face in person.faces]),
+            views=np.stack(person.views),
         )
 
 
@@ -352,6 +357,9 @@ def _with_points(
         points=points,
         pose_deg=head_pose(points).astype(np.float32),
         visible=np.stack([face.visible for face in found]),
+        views=np.stack(
+            [align_face(as_grey(f), p, VIEW_PX) for f, p in zip(frames, points, strict=True)]
+        ),
     )
 
 
@@ -411,6 +419,7 @@ def _joined(stretches: Sequence[_Stretch]) -> _Stretch:
     boxes = [box for stretch in stretches for box in stretch.boxes]
     faces = [face for stretch in stretches for face in stretch.faces]
     crops = [crop for stretch in stretches for crop in stretch.crops]
+    views = [view for stretch in stretches for view in stretch.views]
     order = np.argsort(positions)
     return _Stretch(
         stretches[0].shot,
@@ -418,6 +427,7 @@ def _joined(stretches: Sequence[_Stretch]) -> _Stretch:
         [boxes[row] for row in order],
         [faces[row] for row in order],
         [crops[row] for row in order],
+        [views[row] for row in order],
     )
 
 

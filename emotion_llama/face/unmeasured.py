@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from emotion_llama.face.action_units import (
     FAR_JAW,
-    JAW,
     MAX_TURN_DEG,
     MIN_EYE_PX,
     MIN_SCORE,
@@ -19,6 +18,7 @@ from emotion_llama.face.action_units import (
     OPEN_TO,
     UNREAD_WHILE_OPEN,
 )
+from emotion_llama.face.movement_fit import JAW
 from emotion_llama.face.movements import FULL, REGION_OF_UNIT
 from emotion_llama.face.networks import REGIONS
 from emotion_llama.face.shape import eye_distance_px

@@ -7,7 +7,7 @@ know: how units are measured.
 import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from emotion_llama.records import ActionUnitTable
 
 from . import figures
 from .figures import Cell, Table
-from .sources import Sources, tracks_of
+from .sources import Pixels, Sources, tracks_of
 
 NUM_PEOPLE = 20
 LEFT_OUT = ("Tony_Blair_0075",)
@@ -42,6 +42,8 @@ class Answer:
     """the unit that rose most of those that have no part in the motion"""
     is_right: bool
     """whether every planted unit rose more than that one"""
+    begins_in_motion: bool = False
+    """whether the film was cut so that it begins with the full motion and ends at rest"""
 
 
 def rises(table: ActionUnitTable, strengths: figures.Floats) -> dict[str, float]:
@@ -75,15 +77,29 @@ def judged(face: str, motion: str, rise: Mapping[str, float]) -> Answer:
     return Answer(face, motion, float(np.mean(own)), other, is_right)
 
 
-def answer(portrait: planted.Portrait, motion: str) -> Answer:
-    """Film a motion of a portrait and measure it."""
+def films_of(portrait: planted.Portrait, motion: str) -> list[Answer]:
+    """Film a motion of a portrait and measure it whole, and without its beginning at rest."""
     frames, times_s, strengths = planted.clip(portrait, motion, frames_per_second=FRAMES_PER_SECOND)
+    first_full = int(np.argmax(strengths > FULL))
+    return [
+        replace(
+            _answer(portrait.name, motion, frames[start:], times_s[start:], strengths[start:]),
+            begins_in_motion=start > 0,
+        )
+        for start in (0, first_full)
+    ]
+
+
+def _answer(
+    face: str, motion: str, frames: Pixels, times_s: figures.Floats, strengths: figures.Floats
+) -> Answer:
+    """Measure one film of a face."""
     tracks = tracks_of(frames, times_s)
     if not tracks:
-        return Answer(portrait.name, motion, float("nan"), "no face", is_right=False)
+        return Answer(face, motion, float("nan"), "no face", is_right=False)
     table = measure_action_units(tracks[0])
     rows = np.searchsorted(times_s, table.times_s)
-    return judged(portrait.name, motion, rises(table, strengths[rows]))
+    return judged(face, motion, rises(table, strengths[rows]))
 
 
 def all_answers(portraits: Sequence[planted.Portrait]) -> list[Answer]:
@@ -91,7 +107,8 @@ def all_answers(portraits: Sequence[planted.Portrait]) -> list[Answer]:
     films = [(portrait, motion) for portrait in portraits for motion in planted.MOTIONS]
     context = multiprocessing.get_context("spawn")  # networks do not survive a fork
     with ProcessPoolExecutor(mp_context=context, initializer=_use_one_thread) as pool:
-        return list(pool.map(answer, *zip(*films, strict=True), chunksize=4))
+        pairs = pool.map(films_of, *zip(*films, strict=True), chunksize=4)
+        return [one for pair in pairs for one in pair]
 
 
 def _use_one_thread() -> None:
@@ -108,12 +125,13 @@ def measure(sources: Sources) -> list[Table]:
     rows = [_row(motion, answers, names) for motion in planted.MOTIONS]
     return [Table(
         "Planted motions found",
-        ("motion", "planted", "right", "mean rise", "instead", *names),
+        ("motion", "planted", "right", "begins in motion", "mean rise", "instead", *names),
         [*rows, _last_row(answers, names)],
         f"Portraits of {len(held_out)} LFW test people (grey), each moved by a program "
         f"(tests/face/planted.py), {FRAMES_PER_SECOND:g} frames a second. Right: every planted "
         "unit rises more from rest to the full motion than every unit that is neither planted nor "
-        "named as related. Rise: grades of 0 to 5. Instead: units that rose more, and how often. "
+        "named as related. Begins in motion: the same of films cut so that they begin with the "
+        "full motion and end at rest. Rise: grades of 0 to 5. Instead: what rose more, how often. "
         f"The portraits of the tests ({', '.join(names)}) stand apart, with their rise. Intervals "
         "draw persons.",
     )]  # fmt: skip
@@ -121,16 +139,29 @@ def measure(sources: Sources) -> list[Table]:
 
 def _row(motion: str, answers: Sequence[Answer], apart: Sequence[str]) -> tuple[Cell, ...]:
     own = [one for one in answers if one.motion == motion]
-    held_out = [one for one in own if one.face not in apart]
+    whole = [one for one in own if not one.begins_in_motion]
+    held_out = [one for one in whole if one.face not in apart]
     measured = [one for one in held_out if not np.isnan(one.rise)]
     return (
         motion,
         " + ".join(planted.MOTIONS[motion].units),
-        figures.mean([one.is_right for one in held_out], [one.face for one in held_out]),
+        *_shares_right(own, apart),
         figures.mean([one.rise for one in measured], [one.face for one in measured]),
         figures.most_common([one.other for one in held_out if not one.is_right]),
-        *(_single(one) for name in apart for one in own if one.face == name),
+        *(_single(one) for name in apart for one in whole if one.face == name),
     )
+
+
+def _shares_right(answers: Sequence[Answer], apart: Sequence[str]) -> list[Cell]:
+    """Give the share that is right of held-out people's whole films, and of the cut ones."""
+    held_out = [one for one in answers if one.face not in apart]
+    return [
+        figures.mean([one.is_right for one in part], [one.face for one in part])
+        for part in (
+            [one for one in held_out if not one.begins_in_motion],
+            [one for one in held_out if one.begins_in_motion],
+        )
+    ]
 
 
 def _single(one: Answer) -> str:
@@ -138,10 +169,8 @@ def _single(one: Answer) -> str:
 
 
 def _last_row(answers: Sequence[Answer], apart: Sequence[str]) -> tuple[Cell, ...]:
-    held_out = [one for one in answers if one.face not in apart]
     counts = []
     for name in apart:
-        own = [one.is_right for one in answers if one.face == name]
+        own = [one.is_right for one in answers if one.face == name and not one.begins_in_motion]
         counts.append(f"{sum(own)} of {len(own)}")
-    share = figures.mean([one.is_right for one in held_out], [one.face for one in held_out])
-    return (ALL, "", share, "", "", *counts)
+    return (ALL, "", *_shares_right(answers, apart), "", "", *counts)

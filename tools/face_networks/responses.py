@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_llama.face.action_units import FITTED, JAW
 from emotion_llama.face.alignment import Region, region_of_points
 from emotion_llama.face.landmarks import FaceLandmarker
+from emotion_llama.face.movement_fit import FITTED, JAW
 from emotion_llama.face.movements import movement_matrix, one_side
 from emotion_llama.face.points import MIRRORED
 from emotion_llama.face.shape import frontal

@@ -50,6 +50,7 @@ _FACE_ARRAYS: Mapping[str, _Form] = {
     "points": _Form("float32", ("t", 70, 3)),
     "pose_deg": _Form("float32", ("t", 3)),
     "visible": _Form("float32", ("t", 3)),
+    "views": _Form("uint8", ("t", 112, 112)),
 }
 """Shapes and types as `emotion_llama.records` states them."""
 

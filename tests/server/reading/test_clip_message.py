@@ -24,6 +24,11 @@ def array(dtype: str, *shape: int) -> Any:
     return arrays(dtype, shape)
 
 
+def even(t: int, grey: int) -> Any:
+    """Views of one brightness: drawn pixel by pixel they would take too long."""
+    return np.full((t, 112, 112), grey, np.uint8)
+
+
 @st.composite
 def face_tracks(draw: st.DrawFn) -> FaceTrack:
     t, size, num_missing = (draw(st.integers(1, 3)) for _ in range(3))
@@ -42,6 +47,7 @@ def face_tracks(draw: st.DrawFn) -> FaceTrack:
         boxes=draw(array("float32", t, 4)),
         coverage=draw(NUMBER),
         producer=draw(WORDS),
+        views=draw(st.none() | st.integers(0, 255).map(lambda grey: even(t, grey))),
         missing_s=draw(array("float64", num_missing - 1)),
         person=draw(st.integers(1, 9)),
         prominence=draw(NUMBER),
@@ -134,6 +140,7 @@ def whole_clip() -> Clip:
         points=noise(2, 70, 3),
         pose_deg=noise(2, 3),
         visible=noise(2, 3),
+        views=picture(2, 112, 112),
     )
     return Clip(
         clip_id="a",
