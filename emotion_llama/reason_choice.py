@@ -15,7 +15,7 @@ from emotion_llama.merr.facial import read_facial
 from emotion_llama.merr.records import StatedClue
 from emotion_llama.merr.voice_clues import read_voice
 from emotion_llama.reason_conclusion import Part, conclusion_of, follows
-from emotion_llama.records import Evidence
+from emotion_llama.records import Evidence, Modality
 
 _CLAUSE_END = re.compile(r"[.;]|,(?= (?:and|while)\b)| and(?= the\b| towards\b)")
 _SENTENCE_END = re.compile(r"\.")
@@ -39,6 +39,12 @@ SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
 }
 """How a reason speaks of each. ``sounds`` is none: words sound happy too; nor is what speaks for or
 against a label."""
+
+_DENIES: Mapping[Modality, re.Pattern[str]] = {
+    "local": re.compile(r"\bnothing\b[^.,;]*\bface\b", re.IGNORECASE),
+    "audio": re.compile(r"\bnothing\b[^.,;]*\bvoice\b", re.IGNORECASE),
+}
+"""How a reason says that something is not remarkable, by where the evidence would be."""
 
 
 @dataclass(frozen=True)
@@ -175,4 +181,13 @@ def _keeps_to(text: str, ground: Ground) -> bool:
         and len(features) == len(set(features))
         and not not_measured(text, ground.evidence)
         and not any(SPEAKS_OF[part].search(text) for part in ground.absent)
+        and not _denies(text, ground.evidence)
+    )
+
+
+def _denies(text: str, evidence: Sequence[Evidence]) -> bool:
+    """Tell whether a text says that nothing stands out where something was measured."""
+    return any(
+        said.search(text) and any(one.modality == where for one in evidence)
+        for where, said in _DENIES.items()
     )

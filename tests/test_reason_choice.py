@@ -118,6 +118,17 @@ def test_nothing_is_said_of_what_is_not_there() -> None:
     assert next_clause(f"{SMILE}.", [option], Ground(EVIDENCE[:1])) is not None
 
 
+@pytest.mark.parametrize("said", ["nothing in the voice stands out", "nothing over the voice is"])
+def test_nothing_stands_out_only_where_nothing_was_measured(said: str) -> None:
+    text, so = f"{SMILE}, and {said}.", " So the person feels happy: the face speaks for it."
+    seen_only = Ground(EVIDENCE[:1], label="happy")
+    assert EVIDENCE[0].modality == "local"
+    assert is_true(text + so, seen_only)
+    assert any(one.modality == "audio" for one in EVIDENCE)
+    assert not is_true(text + so, GROUND)
+    assert true_part(text + so, GROUND) == f"{SMILE},"
+
+
 def test_what_was_written_most_often_stands_and_slips_do_not() -> None:
     options = [
         Continuation(" the teeth. So", False),
