@@ -18,9 +18,17 @@ import torch
 from numpy.typing import NDArray
 
 from emotion_llama.config import MediaConfig
-from emotion_llama.face import CascadeDetector, FaceLandmarker, FaceTracker, NetworkDetector
+from emotion_llama.face import (
+    CascadeDetector,
+    FaceLandmarker,
+    FaceTracker,
+    NetworkDetector,
+    measure_action_units,
+    track_faces,
+)
 from emotion_llama.face.alignment import region_of_box
 from emotion_llama.face.shape import PACKAGED_DIR
+from emotion_llama.records import FaceTrack
 
 Pixels = NDArray[np.uint8]
 
@@ -30,6 +38,7 @@ THREADS = 2
 RUNS, WARM_UP = 50, 10
 SIDE_PX = {1: 400, 3: 210}
 """Number of people -> side of each pasted portrait."""
+CLIP_FRAMES = 50
 REFERENCE = "CascadeDetector.detect"
 FRAME_S = 0.001
 """Between two timed frames: all of them fall between two searches of the whole frame."""
@@ -98,6 +107,16 @@ class Follower:
             raise ValueError(msg)
 
 
+def moving_track() -> FaceTrack:
+    """Follow one person through `CLIP_FRAMES` frames."""
+    frames = [frame_with(1, shift) for shift in range(CLIP_FRAMES)]
+    times_s = [number / 25 for number in range(CLIP_FRAMES)]
+    size = MediaConfig().face_crop_size
+    tracks = track_faces(frames, times_s, NetworkDetector(), FaceLandmarker(), size)
+    _require(len(tracks[0].times_s), CLIP_FRAMES)
+    return tracks[0]
+
+
 def fresh_faces(frame: Pixels, detector: NetworkDetector, landmarker: FaceLandmarker) -> int:
     """Find all faces of a frame and their points, as the tracker does with new ones; count them."""
     regions = [region_of_box(box) for box in detector.detect(frame)]
@@ -163,6 +182,7 @@ def main() -> None:
     usual, large = CascadeDetector(), CascadeDetector(max_side_px=WIDTH)
     for count, frame in ((1, one), (3, three)):
         _require(fresh_faces(frame, detector, landmarker), count)
+    track = moving_track()
     followers = {count: Follower(count) for count in SIDE_PX}
     tasks: dict[str, Callable[[], object]] = {
         "NetworkDetector.detect": lambda: detector.detect(one),
@@ -172,6 +192,7 @@ def main() -> None:
         "FaceTracker.update, 3 people followed": followers[3],
         REFERENCE: lambda: usual.detect(one),
         f"CascadeDetector({WIDTH} px).detect": lambda: large.detect(one),
+        f"measure_action_units, {CLIP_FRAMES} frames": lambda: measure_action_units(track),
     }
     times = milliseconds(list(tasks.values()))
     for follower in followers.values():

@@ -1,6 +1,6 @@
 """Local encoder of the ``mini`` preset: face crops in, one embedding of the expression out.
 
-Knows: a residual network over single small grey faces, and the mean over a track.
+Knows: a residual network over single small grey faces, and the mean over a track and both sides.
 Does not know: how faces are found, motion, labels, class scores.
 """
 
@@ -26,12 +26,13 @@ class FaceLocalEncoder(nn.Module, PyTorchModelHubMixin):
     """A small residual network on 48 x 48 grey faces, averaged over the track.
 
     The embedding of a face is its pooled features behind a normalisation layer (about zero mean
-    and unit variance over the training faces); the embedding of a track is the mean of those.
+    and unit variance over the training faces); the embedding of a track is the mean of those and
+    of their mirror images: an expression is the same one seen in a mirror.
     `FeatureExtractor` adds a place for each of ``clues``, which `output_dim` counts.
     """
 
     name = "face-resnet"
-    version = "1"
+    version = "2"
 
     def __init__(
         self, widths: Sequence[int] = (32, 64, 128, 256), clues: Sequence[str] = ()
@@ -94,6 +95,6 @@ class FaceLocalEncoder(nn.Module, PyTorchModelHubMixin):
         device = self.embedding_norm.weight.device
         tracks = [grey_crops(crops, CROP_SIZE, device) for crops in face_crops]
         passes = torch.split(torch.cat(tracks), FACES_PER_PASS)
-        embeddings = torch.cat([self(part) for part in passes])
+        embeddings = torch.cat([(self(part) + self(part.flip(-1))) / 2 for part in passes])
         per_track = torch.split(embeddings, [len(track) for track in tracks])
         return torch.stack([part.mean(dim=0) for part in per_track])

@@ -59,6 +59,9 @@ becomes a motion that is none."""
 
 JAW_DROP = 13.0 * MM
 """How far the lower lip goes down at the full grade of the jaw (`MOVEMENTS`)."""
+FRAMES_AT_ONCE = 2048
+"""Frames whose equations are held at a time, 3 kB each: a long film would fill the memory."""
+
 OPENING_STEP = 0.25
 """Steps in which the drop of the jaw (share of the full grade) is told apart below."""
 OPENING_ERROR = 0.1
@@ -78,6 +81,15 @@ class SkinMotion:
     """sine of the head's turn since, [t]"""
     eye_distance_px: Floats
     """[t]"""
+
+    def rows(self, chosen: slice) -> "SkinMotion":
+        """Give the motion of some frames."""
+        return SkinMotion(
+            self.differences[chosen],
+            self.is_certain[chosen],
+            self.turn[chosen],
+            self.eye_distance_px[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,14 @@ def clip_shares(differences: Floats, skin: SkinMotion | None, base: Floats) -> F
     Returns:
         what comes to the base, [t x u]
     """
+    if len(differences) > FRAMES_AT_ONCE:
+        parts = [
+            slice(first, first + FRAMES_AT_ONCE)
+            for first in range(0, len(differences), FRAMES_AT_ONCE)
+        ]
+        return np.concatenate(
+            [clip_shares(differences[p], skin and skin.rows(p), base) for p in parts]
+        )
     jaw = FITTED.index(JAW)
     opening = np.zeros(len(differences))
     for _ in range(2):

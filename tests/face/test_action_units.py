@@ -11,6 +11,7 @@ from emotion_llama.face import (
     align_face,
     head_pose,
     measure_action_units,
+    movement_fit,
     track_faces,
     whole_frame_track,
 )
@@ -205,3 +206,13 @@ def test_a_still_of_a_wide_open_mouth_leaves_lips_and_nose_unmeasured_too():
     assert all(np.isnan(table.intensity[unit][0]) for unit in LIPS_AND_NOSE)
     assert all(table.confidence[unit][0] == 0 for unit in LIPS_AND_NOSE)
     assert table.confidence["AU12"][0] > 0
+
+
+def test_a_long_film_is_fitted_part_by_part_with_the_same_result(monkeypatch, landmarker, detector):
+    frames, times_s, _ = planted.clip(planted.load("barkla"), "brows_up", frames_per_second=12.5)
+    track = track_faces(frames, times_s, detector, landmarker, 32)[0]
+    whole = measure_action_units(track)
+    monkeypatch.setattr(movement_fit, "FRAMES_AT_ONCE", 7)
+    parts = measure_action_units(track)
+    for unit, grades in whole.intensity.items():
+        assert parts.intensity[unit] == pytest.approx(grades, abs=5e-3, nan_ok=True), unit
