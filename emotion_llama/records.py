@@ -5,7 +5,7 @@ Shape letters are listed once, in ``emotion_llama/model/__init__.py``.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,16 +65,6 @@ class FaceTrack:
     """probability that eyes, nose and mouth are not covered, [t x 3]"""
     views: NDArray[np.uint8] | None = None
     """aligned, grey, as large for every track: in which skin is followed, [t x 112 x 112]"""
-
-    def part(self, chosen: NDArray[np.bool_]) -> "FaceTrack":
-        """Give the track of some of its frames only, [t]; what holds for the clip stays."""
-        rows: dict[str, Any] = {
-            each.name: value[chosen]
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), np.ndarray)
-            and each.name != "missing_s"
-        }
-        return replace(self, **rows)
 
 
 AuScale = Literal["0-5", "0-1", "probability"]

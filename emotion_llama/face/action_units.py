@@ -102,27 +102,34 @@ def _lasting(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _shares_in_clip(
-    track: FaceTrack, differences: NDArray[np.float64], pose_deg: NDArray[np.float64]
+    track: FaceTrack,
+    usable: NDArray[np.bool_],
+    differences: NDArray[np.float64],
+    pose_deg: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Explain a clip against the person's own face at rest.
 
     Args:
-        track: the frames that count, [t]
-        differences: of their points from the mean neutral face, [t x 58]
-        pose_deg: their yaw, pitch and roll, [t x 3]
+        track: a face with points, [t]
+        usable: the frames that count, n of them, [t]
+        differences: of their points from the mean neutral face, [n x 58]
+        pose_deg: their yaw, pitch and roll, [n x 3]
 
     Returns:
-        share of each movement of `FITTED`, [t x u]
+        share of each movement of `FITTED`, [n x u]
     """
     shares = population_shares(differences)
-    calm = _calm_frames(shares, track.times_s)
+    calm = _calm_frames(shares, track.times_s[usable])
     at_rest = np.median(differences[calm], axis=0)  # [58]
     base = _lasting(shares[calm])
     skin = None
     if track.views is not None and track.points is not None:
-        likest = int(calm[np.abs(differences[calm] - at_rest).sum(axis=1).argmin()])
-        followed = follow_points(track.views, track.points, likest)
-        skin = _skin_motion(followed, calm, pose_deg, eye_distance_px(track.points))
+        likest = calm[np.abs(differences[calm] - at_rest).sum(axis=1).argmin()]
+        reference = int(np.flatnonzero(usable)[likest])
+        # all frames: the views of those that count, picked out, would be a second copy of a film
+        followed = follow_points(track.views, track.points, reference).of(usable)
+        eyes_px = eye_distance_px(track.points[usable])
+        skin = _skin_motion(followed, calm, pose_deg, eyes_px)
     return clip_shares(differences - at_rest, skin, base) + base
 
 
@@ -133,7 +140,7 @@ def _skin_motion(
     eyes_px: NDArray[np.float64],
 ) -> SkinMotion:
     """Give where followed skin has gone since the calm frames, and how far that may be wrong."""
-    places = one_side(frontal(followed.points)[0], MIRRORED)  # [t x 58]
+    places = one_side(frontal(followed.points)[0], MIRRORED)  # [n x 58]
     turned_deg = np.linalg.norm(pose_deg[:, :2] - np.median(pose_deg[calm, :2], axis=0), axis=1)
     return SkinMotion(
         differences=places - np.median(places[calm], axis=0),
@@ -177,8 +184,8 @@ def measure_action_units(
     if usable.sum() >= FEWEST_FRAMES_FOR_NEUTRAL:
         scope, fit = "clip", clip_fit()
         grades = np.zeros((len(differences), len(FITTED)))
-        counted = track.part(usable)
-        grades[usable] = FULL * _shares_in_clip(counted, differences[usable], pose_deg[usable])
+        shares = _shares_in_clip(track, usable, differences[usable], pose_deg[usable])
+        grades[usable] = FULL * shares
     else:
         fit = population_fit()
         grades = FULL * population_shares(differences)

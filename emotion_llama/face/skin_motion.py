@@ -38,6 +38,10 @@ class FollowedPoints:
     is_certain: NDArray[np.bool_]
     """whether a place and its mirror image were found again, [t x 70]"""
 
+    def of(self, chosen: NDArray[np.bool_]) -> "FollowedPoints":
+        """Give the places in some of the pictures, [t]."""
+        return FollowedPoints(self.points[chosen], self.is_certain[chosen])
+
 
 def follow_points(
     views: NDArray[np.uint8], points: NDArray[np.floating], reference: int
