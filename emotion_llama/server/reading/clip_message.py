@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from emotion_llama.face.skin_motion import VIEW_PX
 from emotion_llama.records import Clip, Evidence, FaceTrack, Modality
 
 MAX_HEADER_BYTES = 8 * 2**20
@@ -50,7 +51,7 @@ _FACE_ARRAYS: Mapping[str, _Form] = {
     "points": _Form("float32", ("t", 70, 3)),
     "pose_deg": _Form("float32", ("t", 3)),
     "visible": _Form("float32", ("t", 3)),
-    "views": _Form("uint8", ("t", 112, 112)),
+    "views": _Form("uint8", ("t", VIEW_PX, VIEW_PX)),
 }
 """Shapes and types as `emotion_llama.records` states them."""
 
