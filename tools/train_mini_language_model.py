@@ -279,8 +279,6 @@ def train(
         first = state["step"]
         print(f"resumed at step {first}", flush=True)
     model.train()
-    # on a CPU the plain attention is faster than the fused one for short padded rows
-    model.set_attn_implementation("eager")
     started, running = time.monotonic(), 0.0
     for step in range(first, steps):
         for group in optimizer.param_groups:
@@ -322,8 +320,7 @@ def reading_loss(model: LlamaForCausalLM, stream: NDArray[np.int16]) -> StepLoss
         start = step * BATCH * CONTEXT
         window = stream[start : start + BATCH * CONTEXT].astype(np.int64)
         ids = torch.from_numpy(window).view(BATCH, CONTEXT)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss: torch.Tensor = model(input_ids=ids, labels=ids).loss
+        loss: torch.Tensor = model(input_ids=ids, labels=ids).loss
         return loss
 
     return loss_of
@@ -366,8 +363,7 @@ def answering_loss(
         start = step * REVIEW_ROWS * CONTEXT % (len(stream) - REVIEW_ROWS * CONTEXT)
         window = stream[start : start + REVIEW_ROWS * CONTEXT].astype(np.int64)
         ids = torch.from_numpy(window).view(REVIEW_ROWS, CONTEXT)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            review: torch.Tensor = model(input_ids=ids, labels=ids).loss
+        review: torch.Tensor = model(input_ids=ids, labels=ids).loss
         return (
             labels / (SHORT_ROWS + FULL_ROWS) + REASON_WEIGHT * reason_loss + REVIEW_WEIGHT * review
         )
@@ -403,11 +399,9 @@ def _answer_loss(
         hidden_ids = [tokenizer.unk_token_id if rng.random() < forgotten else i for i in start]
         ids[index, : len(row)] = torch.tensor([*hidden_ids, *row[len(start) :]])
         is_answer[index, len(start) : len(row)] = True
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        # Padding stands on the right, where causal attention never looks at it.
-        hidden = model.model(input_ids=ids).last_hidden_state[:, :-1][is_answer[:, 1:]]
-        logits = model.lm_head(hidden)
-    return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][is_answer[:, 1:]])
+    # Padding stands on the right, where causal attention never looks at it.
+    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1][is_answer[:, 1:]]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden), ids[:, 1:][is_answer[:, 1:]])
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ class Role(Protocol):
         ...
 
     def loss(self, network: nn.ModuleDict, batch: Batch) -> Tensor:
-        """Give the loss of one batch; runs under bf16 autocast."""
+        """Give the loss of one batch."""
         ...
 
     def evaluate(self, network: nn.ModuleDict, num_resamples: int) -> dict[str, Any]:
@@ -152,8 +152,7 @@ def _run_epoch(
     total = 0.0
     for step in range(role.schedule.steps_per_epoch):
         batch = role.draw(generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = role.loss(network, batch)
+        loss = role.loss(network, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
