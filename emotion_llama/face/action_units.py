@@ -27,7 +27,7 @@ from emotion_llama.face.shape import eye_distance_px, frontal, population
 from emotion_llama.face.skin_motion import FollowedPoints, follow_points
 from emotion_llama.records import ActionUnitTable, FaceTrack, NeutralScope
 
-PRODUCER, VERSION = "face movement fit", "4"
+PRODUCER, VERSION = "face movement fit", "5"
 
 FAR_JAW = "AU27"
 """Mouth stretch: what the jaw drops beyond the full grade of AU26."""
@@ -144,7 +144,7 @@ def _skin_motion(
     turned_deg = np.linalg.norm(pose_deg[:, :2] - np.median(pose_deg[calm, :2], axis=0), axis=1)
     return SkinMotion(
         differences=places - np.median(places[calm], axis=0),
-        is_certain=np.repeat(followed.is_certain[:, RIGHT_SIDE], 2, axis=1),
+        is_certain=followed.is_certain[:, RIGHT_SIDE].reshape(places.shape),
         turn=np.sin(np.radians(np.minimum(turned_deg, 90.0))),
         eye_distance_px=eyes_px,
     )

@@ -110,21 +110,22 @@ def box_of_points(points: NDArray[np.floating], score: float = 1.0) -> FaceBox:
     return FaceBox(left, top, side, side, score)
 
 
-def aligned_region(points: NDArray[np.floating]) -> Region:
+def aligned_region(points: NDArray[np.floating], eye_height: float = EYE_HEIGHT) -> Region:
     """Give the square that an aligned crop shows: a similarity transform on the eyes.
 
-    The head is set upright, the middle between the eyes comes to `EYE_HEIGHT`, and the distance of
+    The head is set upright, the middle between the eyes comes to `eye_height`, and the distance of
     the eyes, with its depth, becomes `EYE_DISTANCE`: a turned head is not enlarged.
 
     Args:
         points: x, y, depth in pixels, [70 x 3]
+        eye_height: from the top, in sides of the square
     """
     right, left = (points[list(group)].mean(axis=0) for group in (RIGHT_EYE, LEFT_EYE))
     roll = roll_of_points(points)
     side = float(np.linalg.norm(left - right)) / EYE_DISTANCE
     turn = np.radians(roll)
     down = np.array([-np.sin(turn), np.cos(turn)])
-    x, y = (right + left)[:2] / 2 + down * side * (0.5 - EYE_HEIGHT)
+    x, y = (right + left)[:2] / 2 + down * side * (0.5 - eye_height)
     return Region((float(x), float(y)), side, roll)
 
 

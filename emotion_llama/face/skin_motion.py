@@ -1,8 +1,8 @@
 """Aligned views of a face through a clip -> where the skin at each point of one view has gone.
 
 The landmark network finds points in each picture anew and follows a moved part only half of the
-way; this compares pictures of the same skin. Knows: optical flow, when it has lost a place. Does
-not know: networks, movements, action units.
+way; this compares pictures of the same skin. Knows: optical flow, when it has lost a place, which
+rows of the mouth say it then. Does not know: networks, movements, action units.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_llama.face.alignment import aligned_region, inverse, mapped
-from emotion_llama.face.points import MIRRORED
+from emotion_llama.face.alignment import aligned_region, cut, inverse, mapped
+from emotion_llama.face.mouth_rows import LIP_OUTLINE, outline_heights
+from emotion_llama.face.points import MIRRORED, NOSE_BASE
 
-VIEW_PX = 112
-"""Side of the views: 1 mm of an adult's face is 0.7 px."""
+VIEW_PX, VIEW_EYE_HEIGHT = 112, 0.28
+"""Side of the views: 1 mm of an adult's face is 0.7 px; and where they have the eyes, in sides from
+the top: higher than the crops of encoders, for the chin of a long face moves and its forehead does
+not."""
 WINDOW_PX = 9
 """Side of the square around a point that is looked for: 13 mm, small enough for lids and lips."""
 PYRAMID_LEVELS = 2
@@ -36,11 +39,17 @@ class FollowedPoints:
     points: NDArray[np.float64]
     """x, y, depth in pixels of the frame, [t x 70 x 3]; the network's where a place is lost"""
     is_certain: NDArray[np.bool_]
-    """whether a place and its mirror image were found again, [t x 70]"""
+    """whether a place and its mirror image were found again across and along the face, [t x 70 x 2]
+    """
 
     def of(self, chosen: NDArray[np.bool_]) -> "FollowedPoints":
         """Give the places in some of the pictures, [t]."""
         return FollowedPoints(self.points[chosen], self.is_certain[chosen])
+
+
+def view_of(grey: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Cut the view [s x s] of a face out of a grey frame [h x w], by its points [70 x 3]."""
+    return cut(grey, aligned_region(points, VIEW_EYE_HEIGHT), VIEW_PX)
 
 
 def follow_points(
@@ -48,30 +57,42 @@ def follow_points(
 ) -> FollowedPoints:
     """Look in every view for the skin that is at the points in one of them.
 
-    Pyramids of Lucas & Kanade (Bouguet 2001), begun where the network sees the points.
+    Pyramids of Lucas & Kanade (Bouguet 2001), begun where the network sees the points. Lips that
+    tighten or roll in take their own skin out of sight: where it is lost, the rows of the mouth say
+    how high their outline is.
 
     Args:
-        views: grey, aligned by the points, [t x s x s]
+        views: grey, of `view_of`, [t x s x s]
         points: of the network, x, y, depth in pixels of the frame, [t x 70 x 3]
         reference: number of the view whose skin is looked for
     """
     size = views.shape[1]
-    maps = np.stack([aligned_region(face).matrix(size) for face in points])  # [t x 2 x 3]
+    maps = np.stack([aligned_region(face, VIEW_EYE_HEIGHT).matrix(size) for face in points])
     seen = np.stack([mapped(m, p[:, :2]) for m, p in zip(maps, points, strict=True)])
     start = seen[reference].astype(np.float32)  # [70 x 2]
     before = _patches(views[reference], start)
-    followed = np.array(points, dtype=np.float64)
-    is_certain = np.zeros(followed.shape[:2], dtype=bool)
+    places = seen.copy()  # [t x 70 x 2]
+    is_certain = np.zeros(places.shape, dtype=bool)
     for row, view in enumerate(views):
         guess = (start + (seen[row] - seen[reference])).astype(np.float32)
         there, is_there = _flow(views[reference], view, start, guess)
         back, is_back = _flow(view, views[reference], there, start)
         alike = (_patches(view, there) * before).sum(axis=1)
         astray = np.linalg.norm(back - start, axis=1)
-        is_certain[row] = is_there & is_back & (astray < MOST_ASTRAY_PX) & (alike > LEAST_ALIKE)
-        found = is_certain[row]
-        followed[row, found, :2] = mapped(inverse(maps[row]), there[found])
-    return FollowedPoints(followed, is_certain & is_certain[:, MIRRORED])
+        found = is_there & is_back & (astray < MOST_ASTRAY_PX) & (alike > LEAST_ALIKE)
+        is_certain[row, found] = True
+        places[row, found] = there[found]
+    is_certain &= is_certain[:, MIRRORED]
+    lips = list(LIP_OUTLINE)
+    heights, is_known = outline_heights(views, seen, places[:, NOSE_BASE[2], 1], reference)
+    is_new = is_known[:, None] & ~is_certain[:, lips, 1]  # [t x lips]
+    places[:, lips, 1] = np.where(is_new, heights, places[:, lips, 1])
+    is_certain[:, lips, 1] |= is_new
+    followed = np.array(points, dtype=np.float64)
+    for row, place in enumerate(places):
+        is_found = is_certain[row].any(axis=1)
+        followed[row, is_found, :2] = mapped(inverse(maps[row]), place[is_found])
+    return FollowedPoints(followed, is_certain)
 
 
 def _flow(

@@ -22,7 +22,7 @@ from emotion_llama.face.detector import FaceBox, FaceDetector, overlap, require_
 from emotion_llama.face.identity import describe, same_people, unit
 from emotion_llama.face.landmarks import FaceLandmarker, FacePoints, as_grey
 from emotion_llama.face.shape import head_pose
-from emotion_llama.face.skin_motion import VIEW_PX
+from emotion_llama.face.skin_motion import view_of
 from emotion_llama.records import FaceTrack
 
 FACE_IS_SEEN = 0.5
@@ -232,7 +232,7 @@ class FaceTracker:
         stretch.faces.append(face)
         frame, grey = pictures
         stretch.crops.append(align_face(frame, face.points, self._crop_size))
-        stretch.views.append(align_face(grey, face.points, VIEW_PX))
+        stretch.views.append(view_of(grey, face.points))
         before = 0 if stretch.described is None else stretch.described
         stretch.described = before + description
         stretch.last_described = description
@@ -357,9 +357,7 @@ def _with_points(
         points=points,
         pose_deg=head_pose(points).astype(np.float32),
         visible=np.stack([face.visible for face in found]),
-        views=np.stack(
-            [align_face(as_grey(f), p, VIEW_PX) for f, p in zip(frames, points, strict=True)]
-        ),
+        views=np.stack([view_of(as_grey(f), p) for f, p in zip(frames, points, strict=True)]),
     )
 
 
