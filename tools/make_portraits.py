@@ -7,6 +7,7 @@ Knows: which part of each photograph is kept. Does not know: landmarks, the pack
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,14 +15,22 @@ from PIL import Image
 SIZE_PX = 400
 JPEG_QUALITY = 92
 
-VIEWS = {
-    "barkla": (-441.0, 0.0, 3684.0),
-    "collins": (64.0, 0.0, 320.0),
-    "hopper": (0.0, 0.0, 512.0),
+
+class Part(NamedTuple):
+    """The square of a photograph that is kept, in its pixels."""
+
+    size: tuple[int, int]
+    """width and height of the whole photograph"""
+    left: float
+    top: float
+    side: float
+
+
+PARTS = {
+    "barkla": Part((2802, 3684), left=-441.0, top=0.0, side=3684.0),
+    "collins": Part((512, 512), left=64.0, top=0.0, side=320.0),
+    "hopper": Part((512, 600), left=0.0, top=0.0, side=512.0),
 }
-"""Portrait -> left, top and side of the square that is kept, in pixels of the photograph."""
-SIZES = {"barkla": (2802, 3684), "collins": (512, 512), "hopper": (512, 600)}
-"""Portrait -> width and height of the photograph in pixels."""
 
 
 def cut(photograph: Image.Image, name: str) -> Image.Image:
@@ -29,31 +38,32 @@ def cut(photograph: Image.Image, name: str) -> Image.Image:
 
     Where the part leaves the photograph, its edge pixels are repeated.
     """
-    if photograph.size != SIZES[name]:
-        width, height = SIZES[name]
+    part = PARTS[name]
+    if photograph.size != part.size:
+        width, height = part.size
         msg = (
             f"found a photograph of {photograph.width} x {photograph.height} pixels for {name!r}, "
             f"expected {width} x {height}; give the file that tests/face/portraits/README.md names"
         )
         raise SystemExit(msg)
-    left, top, side = VIEWS[name]
-    margin = max(0, round(-left), round(left + side - photograph.width))
+    margin = max(0, round(-part.left), round(part.left + part.side - photograph.width))
     padded = np.pad(
         np.asarray(photograph.convert("RGB")), ((0, 0), (margin, margin), (0, 0)), mode="edge"
     )
-    box = (left + margin, top, left + margin + side, top + side)
+    left = part.left + margin
+    box = (left, part.top, left + part.side, part.top + part.side)
     return Image.fromarray(padded).resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS, box)
 
 
 def main() -> None:
     """Write one JPEG file per photograph."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in VIEWS:
+    for name in PARTS:
         parser.add_argument(f"--{name}", type=Path, required=True, help="path of the photograph")
     root = Path(__file__).resolve().parent.parent
     parser.add_argument("--output", type=Path, default=root / "tests" / "face" / "portraits")
     arguments = parser.parse_args()
-    for name in VIEWS:
+    for name in PARTS:
         path = arguments.output / f"{name}.jpg"
         with Image.open(getattr(arguments, name)) as photograph:
             cut(photograph, name).save(path, quality=JPEG_QUALITY, optimize=True)
