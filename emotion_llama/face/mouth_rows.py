@@ -34,6 +34,9 @@ must be found: lips that roll in hide up to half of them, a hand hides more."""
 MOST_OPENED_MM, LIP_MM = 1.5, 3.0
 """How far the lips may part, and how far below them a view must reach: what an open mouth shows has
 no row at rest."""
+LEAST_PX_PER_MM = 0.25
+"""Scale of the reference, along the line of the eyes, below which the head is turned too far: 0.7
+from the front."""
 FRAMES_AT_ONCE = 256
 """Views that are matched at a time, 0.1 MB each."""
 
@@ -52,31 +55,30 @@ def outline_heights(
     Returns:
         heights of `LIP_OUTLINE` in pixels from the top, [t x 10], and whether they are known, [t]
     """
-    rest = seen[reference]
-    right, left = (rest[point, 0] for point in EYE_CORNERS)
-    px_per_mm = float(abs(left - right)) / EYE_CORNERS_MM
-    heights = np.tile(rest[list(LIP_OUTLINE), 1], (len(views), 1))
-    lowest = seen[:, LOWEST, 1] + LIP_MM * px_per_mm
-    opened = _opening(seen) - _opening(seen[reference : reference + 1])
-    is_known = (lowest < views.shape[1]) & (opened < MOST_OPENED_MM * px_per_mm)
+    heights = np.tile(seen[reference, list(LIP_OUTLINE), 1], (len(views), 1))
+    unknown = np.zeros(len(views), dtype=bool)
+    px_per_mm = _px_per_mm(seen[reference])
+    if px_per_mm < LEAST_PX_PER_MM:
+        return heights, unknown
     first = nose_heights + BELOW_NOSE_MM * px_per_mm  # [t]
-    if not (is_known[reference] and first[reference] < rest[LIP_OUTLINE[0], 1]):
-        return heights, np.zeros(len(views), dtype=bool)
+    is_known = _is_shut(seen, reference, px_per_mm)
+    is_known &= seen[:, LOWEST, 1] + LIP_MM * px_per_mm < views.shape[1]
+    if not (is_known[reference] and first[reference] < heights[0].min()):
+        return heights, unknown
+
     step = STEP_MM * px_per_mm
-    spare = round(SPARE_MM / STEP_MM)
-    count = int((rest[LOWEST, 1] + BELOW_LIP_MM * px_per_mm - first[reference]) / step)
-    width = WIDTH * float(abs(np.subtract(*rest[list(CORNERS), 0])))
-    across = np.linspace(-width / 2, width / 2, COLUMNS)
-    middles = seen[:, [*OUTER_LIPS, *UPPER_EDGE, *LOWER_EDGE], 0].mean(axis=1)  # [t]
-    down = step * np.arange(count + spare)
+    ends = seen[reference, LOWEST, 1] + BELOW_LIP_MM * px_per_mm
+    count = int((ends - first[reference]) / step)
+    down = step * np.arange(count + round(SPARE_MM / STEP_MM))
     numbers = (heights[0] - first[reference]) / step  # [10]
-    model = _rows(views[reference], middles[reference] + across, first[reference] + down[:count])
+    columns = _columns(seen, reference)  # [t x c]
+    model = _rows(views[reference], columns[reference], first[reference] + down[:count])
     mean, spread = model.mean(), model.std()
     is_known &= spread >= LEAST_CONTRAST
     known = np.flatnonzero(is_known)
     for begin in range(0, len(known), FRAMES_AT_ONCE):
         part = known[begin : begin + FRAMES_AT_ONCE]
-        rows = np.stack([_rows(views[k], middles[k] + across, first[k] + down) for k in part])
+        rows = np.stack([_rows(views[k], columns[k], first[k] + down) for k in part])
         found, is_there = match_rows((model - mean) / spread, (rows - mean) / spread)  # [p x r]
         is_known[part] = is_there.mean(axis=1) >= LEAST_FOUND
         for k, places in zip(part, found, strict=True):
@@ -84,9 +86,22 @@ def outline_heights(
     return heights, is_known
 
 
-def _opening(seen: Floats) -> Floats:
-    """Give how far the inner edges of the lips are apart in pixels, [t]."""
-    return np.asarray((seen[:, LOWER_EDGE, 1] - seen[:, UPPER_EDGE, 1]).mean(axis=1))
+def _px_per_mm(points: Floats) -> float:
+    right, left = (points[point, 0] for point in EYE_CORNERS)
+    return float(abs(left - right)) / EYE_CORNERS_MM
+
+
+def _is_shut(seen: Floats, reference: int, px_per_mm: float) -> NDArray[np.bool_]:
+    """Tell where the lips are hardly further apart than in the reference, [t]."""
+    inside = (seen[:, LOWER_EDGE, 1] - seen[:, UPPER_EDGE, 1]).mean(axis=1)  # [t]
+    return np.asarray(inside - inside[reference] < MOST_OPENED_MM * px_per_mm)
+
+
+def _columns(seen: Floats, reference: int) -> Floats:
+    """Give the columns that rows are sampled at, about the middle of each mouth, [t x c]."""
+    width = WIDTH * float(abs(np.subtract(*seen[reference, list(CORNERS), 0])))
+    middles = seen[:, [*OUTER_LIPS, *UPPER_EDGE, *LOWER_EDGE], 0].mean(axis=1)
+    return np.asarray(middles[:, None] + np.linspace(-width / 2, width / 2, COLUMNS))
 
 
 def _rows(view: NDArray[np.uint8], columns: Floats, heights: Floats) -> NDArray[np.float32]:
@@ -120,7 +135,7 @@ def match_rows(
 
     gone = MISSING * np.arange(length + 1)
     total = np.tile(gone, (frames, 1))  # what the best match costs that ends before each row of now
-    begins = np.empty((count, frames, length + 1), dtype=np.intp)
+    begins = np.empty((count, frames, length + 1), dtype=np.int16)
     is_matched = np.empty((count, frames, length + 1), dtype=bool)
     for row in range(count):
         matched = np.full(total.shape, np.inf)
