@@ -69,20 +69,8 @@ def follow_points(
     size = views.shape[1]
     maps = np.stack([aligned_region(face, VIEW_EYE_HEIGHT).matrix(size) for face in points])
     seen = np.stack([mapped(m, p[:, :2]) for m, p in zip(maps, points, strict=True)])
-    start = seen[reference].astype(np.float32)  # [70 x 2]
-    before = _patches(views[reference], start)
-    places = seen.copy()  # [t x 70 x 2]
-    is_certain = np.zeros(places.shape, dtype=bool)
-    for row, view in enumerate(views):
-        guess = (start + (seen[row] - seen[reference])).astype(np.float32)
-        there, is_there = _flow(views[reference], view, start, guess)
-        back, is_back = _flow(view, views[reference], there, start)
-        alike = (_patches(view, there) * before).sum(axis=1)
-        astray = np.linalg.norm(back - start, axis=1)
-        found = is_there & is_back & (astray < MOST_ASTRAY_PX) & (alike > LEAST_ALIKE)
-        is_certain[row, found] = True
-        places[row, found] = there[found]
-    is_certain &= is_certain[:, MIRRORED]
+    places, is_found = _flowed(views, seen, reference)
+    is_certain = np.repeat((is_found & is_found[:, MIRRORED])[..., None], 2, axis=2)
     lips = list(LIP_OUTLINE)
     heights, is_known = outline_heights(views, seen, places[:, NOSE_BASE[2], 1], reference)
     is_new = is_known[:, None] & ~is_certain[:, lips, 1]  # [t x lips]
@@ -90,9 +78,33 @@ def follow_points(
     is_certain[:, lips, 1] |= is_new
     followed = np.array(points, dtype=np.float64)
     for row, place in enumerate(places):
-        is_found = is_certain[row].any(axis=1)
-        followed[row, is_found, :2] = mapped(inverse(maps[row]), place[is_found])
+        is_moved = is_certain[row].any(axis=1)
+        followed[row, is_moved, :2] = mapped(inverse(maps[row]), place[is_moved])
     return FollowedPoints(followed, is_certain)
+
+
+def _flowed(
+    views: NDArray[np.uint8], seen: NDArray[np.float64], reference: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Follow the places of one view, [70 x 2], by optical flow there and back.
+
+    Returns:
+        places in pixels of the views, as seen where they are lost, [t x 70 x 2]; which were found
+        again, [t x 70]
+    """
+    start = seen[reference].astype(np.float32)
+    before = _patches(views[reference], start)
+    places = seen.copy()
+    is_found = np.zeros(places.shape[:2], dtype=bool)
+    for row, view in enumerate(views):
+        guess = (start + (seen[row] - seen[reference])).astype(np.float32)
+        there, is_there = _flow(views[reference], view, start, guess)
+        back, is_back = _flow(view, views[reference], there, start)
+        alike = (_patches(view, there) * before).sum(axis=1)
+        astray = np.linalg.norm(back - start, axis=1)
+        is_found[row] = is_there & is_back & (astray < MOST_ASTRAY_PX) & (alike > LEAST_ALIKE)
+        places[row, is_found[row]] = there[is_found[row]]
+    return places, is_found
 
 
 def _flow(
