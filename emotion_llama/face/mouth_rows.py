@@ -1,13 +1,14 @@
 """Rows of pixels across a mouth at rest -> how high the outline of its lips is in other views.
 
 Lips that tighten or roll in lose rows, whose skin no flow can find again; the rows above and below
-are still there. Knows: rows matched with gaps. Does not know: optical flow, networks, movements.
+are still there. Knows: rows matched with gaps. Does not know: optical flow, networks, units.
 """
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.face.movements import MM
 from emotion_llama.face.points import OUTER_LIPS
 
 Floats = NDArray[np.float64]
@@ -16,8 +17,8 @@ LIP_OUTLINE = (49, 50, 51, 52, 53, 55, 56, 57, 58, 59)
 """Points on the outer edges of the lips but for the corners, whose rows these are not."""
 CORNERS, UPPER_EDGE, LOWER_EDGE = (48, 54), (61, 62, 63), (67, 66, 65)
 LOWEST = 57
-EYE_CORNERS, EYE_CORNERS_MM = (36, 45), 90.0
-"""Outer corners, and how far apart they are on an adult's face (as in ``movements``)."""
+EYE_CORNERS = (36, 45)
+"""The outer ones, whose distance gives the scale."""
 
 STEP_MM, COLUMNS, WIDTH = 0.5, 13, 0.6
 """Distance of rows; pixels of a row, and how much of the mouth's width it goes across: its middle
@@ -88,7 +89,7 @@ def outline_heights(
 
 def _px_per_mm(points: Floats) -> float:
     right, left = (points[point, 0] for point in EYE_CORNERS)
-    return float(abs(left - right)) / EYE_CORNERS_MM
+    return float(abs(left - right)) * MM
 
 
 def _is_shut(seen: Floats, reference: int, px_per_mm: float) -> NDArray[np.bool_]:
