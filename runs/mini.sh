@@ -29,6 +29,11 @@ fi
 out="${out:-runs/mini${quick:+-quick}}"
 python="${PYTHON:-.venv/bin/python}"
 mkdir -p "$out"
+if [ -e "$out/.seed" ] && [ "$(cat "$out/.seed")" != "$seed" ]; then
+    echo "found $out begun with seed $(cat "$out/.seed"), expected $seed; give another folder with --out" >&2
+    exit 2
+fi
+echo "$seed" > "$out/.seed"
 
 stage() { # NAME COMMAND...: run once, with its time
     local name="$1" started=$SECONDS
