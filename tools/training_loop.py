@@ -59,7 +59,7 @@ class Role(Protocol):
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """Give the mean cross-entropy of scores against softened probabilities, both [b x labels]."""
     softened = targets * (1.0 - smoothing) + smoothing / targets.shape[1]
-    return functional.cross_entropy(logits.float(), softened)
+    return functional.cross_entropy(logits, softened)
 
 
 @torch.no_grad()

@@ -13,9 +13,9 @@ from emotion_llama.face.points import OUTER_LIPS
 
 Floats = NDArray[np.float64]
 
-LIP_OUTLINE = (49, 50, 51, 52, 53, 55, 56, 57, 58, 59)
-"""Points on the outer edges of the lips but for the corners, whose rows these are not."""
 CORNERS, UPPER_EDGE, LOWER_EDGE = (48, 54), (61, 62, 63), (67, 66, 65)
+LIP_OUTLINE = tuple(point for point in OUTER_LIPS if point not in CORNERS)
+"""Points on the outer edges of the lips but for the corners, whose rows these are not."""
 LOWEST = 57
 EYE_CORNERS = (36, 45)
 """The outer ones, whose distance gives the scale."""
@@ -28,7 +28,8 @@ BELOW_NOSE_MM, BELOW_LIP_MM, SPARE_MM = 2.0, 12.0, 15.0
 down a moved mouth is looked for."""
 MOST_UNLIKE, MISSING = 1.0, 0.2
 """Largest distance of two rows, in variances of the mouth at rest, and what a row costs that is
-there in one of the views only. Chosen on planted motions of development people (docs/face.md)."""
+there in one of the views only. Chosen on planted motions of training and development people
+(docs/face.md)."""
 LEAST_CONTRAST, LEAST_FOUND = 4.0, 0.35
 """Deviation of the grey levels of a mouth that can be told from others, and share of its rows that
 must be found: lips that roll in hide up to half of them, a hand hides more."""
