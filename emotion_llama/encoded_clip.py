@@ -40,7 +40,7 @@ class EncodedClip:
     def ground(self) -> Ground:
         """What a reason about it may rest on."""
         there: Mapping[Part, bool] = {
-            "face": self.features.local is not None or self.features.temporal is not None,
+            "face": self.features.has_face,
             "voice": self.features.audio is not None,
             "words": bool(self.transcript),
         }

@@ -43,11 +43,10 @@ def views_of(sample: Sample, features: Features) -> list[View]:
     A small model reads what was measured of one part more surely than of several together.
     """
     parts: list[Features] = []
-    if features.local is not None:
-        parts.append(replace(features, audio=None))
+    if features.has_face:
+        parts.append(features.seen)
     if features.audio is not None:
-        heard = replace(features, local=None, temporal=None, patches=None, class_token=None)
-        parts.append(heard)
+        parts.append(features.heard)
     has_one = len(parts) < 2 and not sample.transcript
     alone = replace(sample, transcript=None)
     return [(sample, features), *((alone, part) for part in parts if not has_one)]

@@ -5,7 +5,7 @@ Shape letters are listed once, in ``emotion_llama/model/__init__.py``.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -187,6 +187,21 @@ class Features:
             "audio": self.audio,
         }
         return tuple(m for m in MODALITIES if values.get(m) is not None)
+
+    @property
+    def has_face(self) -> bool:
+        """Whether a face was encoded; a picture alone may show anything."""
+        return self.local is not None or self.temporal is not None
+
+    @property
+    def seen(self) -> "Features":
+        """What came from pictures alone."""
+        return replace(self, audio=None)
+
+    @property
+    def heard(self) -> "Features":
+        """What came from sound alone."""
+        return replace(self, patches=None, class_token=None, local=None, temporal=None)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,9 @@ class EmotionLlamaConfig(PreTrainedConfig):
     evidence_temperatures: dict[str, float] = field(default_factory=dict)
     """temperature of answers that rest on ``face``, ``voice`` or ``words`` alone; all others, and
     those without an entry, have ``label_temperature``"""
+    late_fusion: bool = False
+    """whether the emotion is asked of what is seen and of what is heard, with the words, apart, and
+    the answers multiply (`emotion_llama.model.late_fusion`); the published model has one prompt"""
     unsure_below: float | int = 0.5
     reads_english_only: bool = True
     """whether answers warn of words that are plainly not English, as the published data are"""

@@ -13,6 +13,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 
 from emotion_llama.model.drawing import DrawRules, draw
 from emotion_llama.model.emotion_llama import EmotionLlama
+from emotion_llama.model.late_fusion import Apart, OneAnswer, ask_apart
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
 from emotion_llama.records import Features, Sample
 
@@ -36,7 +37,7 @@ def label_probabilities(
     """Give the probability of each label as the answer to each sample, on the CPU, [b x a].
 
     Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature for
-    what the answer rests on.
+    what the answer rests on. With late fusion those of what is seen and of what is heard are added.
 
     Args:
         model: in evaluation mode
@@ -49,7 +50,9 @@ def label_probabilities(
         ValueError: a feature has a wrong shape, or a prompt is too long
     """
     ids = [processor.encode_answer(label) for label in labels]
-    scores = model.score_answers(ids, **model_inputs(model, processor, samples, features))
+    apart = ask_apart(samples, features, late_fusion=model.config.late_fusion)
+    inputs = model_inputs(model, processor, apart.samples, apart.features)
+    scores = apart.summed(model.score_answers(ids, **inputs))
     usual, own = model.config.label_temperature, model.config.evidence_temperatures
     rests = (evidence_of(s, f) for s, f in zip(samples, features, strict=True))
     temperatures = torch.tensor([[own.get(name, usual)] for name in rests]).to(scores)
@@ -60,7 +63,7 @@ def label_probabilities(
 def evidence_of(sample: Prompted, features: Features) -> str:
     """Say what an answer rests on: ``face``, ``voice``, ``words``, or several joined by ``+``."""
     there = {
-        "face": features.local is not None or features.temporal is not None,
+        "face": features.has_face,
         "voice": features.audio is not None,
         "words": isinstance(sample, Sample) and bool(sample.transcript),
     }
@@ -78,7 +81,7 @@ def write_answers(
     watch: Watch | None = None,
     **settings: Any,
 ) -> list[str]:
-    """Let the model write; greedy unless the settings say otherwise.
+    """Let the model write, greedily; an emotion by the same late fusion as its probabilities.
 
     Args:
         model: in evaluation mode
@@ -94,17 +97,21 @@ def write_answers(
     Raises:
         ValueError: a feature has a wrong shape, or a prompt is too long
     """
+    apart = ask_apart(samples, features, late_fusion=model.config.late_fusion)
+    rules: list[LogitsProcessor] = [OneAnswer(apart)] if apart.is_any_apart else []
     if any(ruled_out):
-        settings["logits_processor"] = [_RuledOut(processor, ruled_out)]
+        rules.append(_RuledOut(processor, apart.spread(ruled_out)))
     if watch is not None:
-        settings["stopping_criteria"] = [_Watched(processor, watch)]
+        settings["stopping_criteria"] = [_Watched(processor, watch, apart)]
+    beginnings = None if beginnings is None else apart.spread(beginnings)
     generated = model.generate(
-        **model_inputs(model, processor, samples, features, beginnings=beginnings),
+        **model_inputs(model, processor, apart.samples, apart.features, beginnings=beginnings),
         eos_token_id=processor.tokenizer.eos_token_id,
         pad_token_id=processor.placeholder_id,
+        logits_processor=rules,
         **settings,
     )
-    return [processor.decode(row) for row in generated]
+    return [processor.decode(row) for row in generated[apart.first_rows]]
 
 
 @dataclass(frozen=True)
@@ -185,17 +192,19 @@ class _Watched(StoppingCriteria):
 
     Args:
         processor: gives the text of new tokens
-        watch: told of each row
+        watch: told of each answer
+        apart: which rows belong together
     """
 
-    def __init__(self, processor: EmotionLlamaProcessor, watch: Watch) -> None:
-        self._processor, self._watch = processor, watch
+    def __init__(self, processor: EmotionLlamaProcessor, watch: Watch, apart: Apart) -> None:
+        self._processor, self._watch, self._apart = processor, watch, apart
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> Any:
         # half a character at the end of a row becomes another one with the next token
-        texts = [self._processor.decode(row).rstrip("\ufffd") for row in input_ids]
-        alone = [not self._watch(row, text) for row, text in enumerate(texts)]
-        return torch.tensor(alone, device=input_ids.device)
+        rows = input_ids[self._apart.first_rows]
+        texts = [self._processor.decode(row).rstrip("\ufffd") for row in rows]
+        alone = [not self._watch(number, text) for number, text in enumerate(texts)]
+        return torch.tensor(self._apart.spread(alone), device=input_ids.device)
 
 
 class _RuledOut(LogitsProcessor):

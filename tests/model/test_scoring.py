@@ -42,7 +42,9 @@ class Fake:
 
     def __init__(self) -> None:
         self.config = SimpleNamespace(
-            label_temperature=2.0, evidence_temperatures={"voice": 0.5, "words": 1.0}
+            label_temperature=2.0,
+            evidence_temperatures={"voice": 0.5, "words": 1.0},
+            late_fusion=False,
         )
 
     def get_input_embeddings(self) -> Any:
