@@ -40,6 +40,8 @@ SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
 """How a reason speaks of each. ``sounds`` is none: words sound happy too; nor is what speaks for or
 against a label."""
 
+_PART_OF: Mapping[str, Part] = {"facial": "face", "voice": "voice"}
+
 _DENIES: Mapping[Modality, re.Pattern[str]] = {
     "local": re.compile(r"\bnothing\b[^.,;]*\bface\b", re.IGNORECASE),
     "audio": re.compile(r"\bnothing\b[^.,;]*\bvoice\b", re.IGNORECASE),
@@ -97,10 +99,8 @@ def not_measured(reason: str, evidence: Sequence[Evidence]) -> tuple[str, ...]:
 
 
 def is_true(reason: str, ground: Ground) -> bool:
-    """Tell whether a reason states only what was measured, something if anything was, and once."""
-    says_enough = bool(statements(reason)) or not any(
-        one.modality in ("local", "audio") for one in ground.evidence
-    )
+    """Tell whether a reason states only what was measured, something of each part, and once."""
+    says_enough = parts_measured(ground) <= parts_stated(reason)
     return says_enough and _keeps_to(reason, ground) and concludes_truly(reason, ground)
 
 
@@ -111,13 +111,33 @@ def concludes_truly(reason: str, ground: Ground) -> bool:
 
 
 def true_part(reason: str, ground: Ground) -> str:
-    """Give the longest beginning, up to the end of a clause, that states only what was measured."""
+    """Give the longest beginning, up to the end of a clause, that states only what was measured.
+
+    A conclusion does not belong to it: it is drawn once all is said.
+    """
     kept = 0
     for match in _CLAUSE_END.finditer(reason):
-        if not _keeps_to(reason[: match.end()], ground):
+        beginning = reason[: match.end()]
+        if _CONCLUDES.search(beginning) or not _keeps_to(beginning, ground):
             break
         kept = match.end()
     return reason[:kept] if statements(reason[:kept]) else ""
+
+
+def parts_spoken_of(reason: str) -> set[Part]:
+    """Name the parts of which a reason speaks, whatever it says."""
+    return {part for part, speaks in SPEAKS_OF.items() if speaks.search(reason)}
+
+
+def parts_stated(reason: str) -> set[Part]:
+    """Name the parts of which a reason states something that can be held against measures."""
+    return {_PART_OF[clue.kind] for clue in statements(reason)}
+
+
+def parts_measured(ground: Ground) -> set[Part]:
+    """Name the parts of which something was measured that a reason can state."""
+    of_modality: Mapping[Modality, Part] = {"local": "face", "audio": "voice"}
+    return {of_modality[e.modality] for e in ground.evidence if e.modality in of_modality}
 
 
 def next_clause(text: str, options: Sequence[Continuation], ground: Ground) -> Continuation | None:
@@ -142,7 +162,7 @@ def next_clause(text: str, options: Sequence[Continuation], ground: Ground) -> C
         is_last = option.is_finished and (end is None or end == len(option.text.rstrip()))
         longer = text + (option.text if end is None or is_last else option.text[:end])
         ends_well = not is_last or _ends_well(longer, option.text, ground.label)
-        says = is_last or _says_something(text, longer[len(text) :])
+        says = is_last or _says_something(text, longer[len(text) :], ground)
         if (end or is_last) and ends_well and says and _keeps_to(longer, ground):
             good.append(Continuation(longer, is_last))
     often = Counter(good)
@@ -162,14 +182,15 @@ def _merit(one: Continuation, ground: Ground) -> tuple[int, bool, bool]:
     return len(statements(one.text)), is_true, is_fit
 
 
-def _says_something(text: str, clause: str) -> bool:
-    """Tell whether a clause states something, or speaks of face, voice or words where it may.
+def _says_something(text: str, clause: str, ground: Ground) -> bool:
+    """Tell whether a clause states something new, or speaks of what nothing was measured of.
 
     What follows "and" is another statement of the same part; anything else there is a slip.
     """
     if len(statements(text + clause)) > len(statements(text)):
         return True
-    return not text.endswith(" and") and any(one.search(clause) for one in SPEAKS_OF.values())
+    spoken_of = parts_spoken_of(clause)
+    return not text.endswith(" and") and bool(spoken_of) and not spoken_of & parts_measured(ground)
 
 
 def _keeps_to(text: str, ground: Ground) -> bool:

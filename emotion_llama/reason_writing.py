@@ -19,22 +19,36 @@ from emotion_llama.reason_choice import (
     concludes_truly,
     ends_clause,
     next_clause,
+    parts_measured,
+    parts_spoken_of,
+    parts_stated,
     statements,
     true_part,
 )
+from emotion_llama.reason_conclusion import Part
 from emotion_llama.records import Features, Sample
 
 SEED = 0
 """Of the clauses that are drawn."""
-MOST_CLAUSES, CLAUSE_TOKENS = 9, 40
-"""Of a reason, and of one clause: what `mini` learned has at most seven clauses of 20 tokens, and a
-conclusion of 40."""
+MOST_CLAUSES, CLAUSE_TOKENS = 12, 40
+"""Of a reason, closed sentences counted, and of one clause: what `mini` learned has at most seven
+clauses of 20 tokens, and a conclusion of 40."""
+
+MORE_CONCLUSIONS = 2
+"""Times that a conclusion is asked for again where none is borne out by what is stated."""
 
 _LOOSE_END = re.compile(r"(?: and|[,;])*$")
 """What may be taken back when a clause is closed."""
 
-View = tuple[Sample, Features]
-"""A question about a clip, with all that it has or with a part."""
+
+@dataclass(frozen=True)
+class View:
+    """A question about a clip, with all that it has or with a part."""
+
+    sample: Sample
+    features: Features
+    part: Part | None = None
+    """what alone is shown; ``None``: everything"""
 
 
 def views_of(sample: Sample, features: Features) -> list[View]:
@@ -42,14 +56,14 @@ def views_of(sample: Sample, features: Features) -> list[View]:
 
     A small model reads what was measured of one part more surely than of several together.
     """
-    parts: list[Features] = []
-    if features.has_face:
-        parts.append(features.seen)
-    if features.audio is not None:
-        parts.append(features.heard)
-    has_one = len(parts) < 2 and not sample.transcript
     alone = replace(sample, transcript=None)
-    return [(sample, features), *((alone, part) for part in parts if not has_one)]
+    parts: list[View] = []
+    if features.has_face:
+        parts.append(View(alone, features.seen, "face"))
+    if features.audio is not None:
+        parts.append(View(alone, features.heard, "voice"))
+    has_one = len(parts) < 2 and not sample.transcript
+    return [View(sample, features), *(() if has_one else parts)]
 
 
 def _nobody(_number: int, _text: str) -> bool:
@@ -113,7 +127,8 @@ class _Writer:
     """Writes one draft on, a clause at a time.
 
     A clause is asked of the whole clip first, and of its parts where the whole gives nothing that
-    was measured.
+    was measured, or concludes before something is said of each part that was measured. A part alone
+    knows nothing of the others: where they have been spoken of, it gives a sentence of its own.
     """
 
     def __init__(self, draft: Draft, generator: torch.Generator) -> None:
@@ -121,39 +136,67 @@ class _Writer:
         self.text = true_part(draft.reason, draft.ground)
         self.result: str | None = None
         self._generator = generator
-        self._view = 0
-        self._best: Continuation | None = None
         self._is_closed = False
         self._num_clauses = 0
+        self._asked_alone: set[Part] = set()
+        self._begin_clause()
+
+    def _begin_clause(self) -> None:
+        self._best: Continuation | None = None
+        whole, *parts = self.draft.views
+        if self.text.endswith("."):  # to the conclusion, which is read off the text
+            self._views = [*self.draft.views, *[whole] * MORE_CONCLUSIONS]
+        else:
+            self._views = [whole, *(view for view in parts if self._knows_enough(view))]
+
+    def _knows_enough(self, view: View) -> bool:
+        return view.part in self._unsaid or parts_spoken_of(self.text) <= {view.part}
+
+    @property
+    def _unsaid(self) -> set[Part]:
+        """What was measured, is not stated yet, and may still be."""
+        ground = self.draft.ground
+        return parts_measured(ground) - parts_stated(self.text) - self._asked_alone
+
+    def _needs_sentence(self, view: View) -> bool:
+        return view.part in self._unsaid and not parts_spoken_of(self.text) <= {view.part}
 
     @property
     def begun(self) -> Begun:
         """What is to be written on next."""
-        sample, features = self.draft.views[self._view]
-        return Begun(sample, features, self.text, self.draft.ruled_out, self._generator)
+        view = self._views[0]
+        beginning = "" if self._needs_sentence(view) else self.text
+        return Begun(view.sample, view.features, beginning, self.draft.ruled_out, self._generator)
 
     def take(self, options: Sequence[Continuation]) -> None:
         """Choose among clauses of the present view, or go on to the next view."""
-        if self._is_closed:
+        view, *self._views = self._views
+        text = self.text
+        if view.part is not None and self._needs_sentence(view):
+            text = f"{_closed(text)} "
+            options = [replace(one, text=one.text.lstrip()) for one in options]
+            self._asked_alone.add(view.part)
+        elif self._is_closed:
             options = [one for one in options if not one.text.startswith(" and")]
-        ground = self.draft.ground
-        found = next_clause(self.text, options, ground)
-        is_good = found is not None and (
-            concludes_truly(found.text, ground)
-            if found.is_finished
-            else bool(statements(found.text)) or not ground.evidence
-        )
-        if is_good:
+        found = next_clause(text, options, self.draft.ground)
+        if found is not None and self._is_good(found):
             self._go_on(found)
             return
-        self._best = self._best or found
-        self._view += 1
-        if self._view == len(self.draft.views):
+        if found is not None and (self._best is None or self._is_true_end(found)):
+            self._best = found
+        if not self._views:
             self._go_on(self._best)
+
+    def _is_good(self, found: Continuation) -> bool:
+        if found.is_finished:
+            return self._is_true_end(found) and not self._unsaid
+        return bool(statements(found.text)) or not self.draft.ground.evidence
+
+    def _is_true_end(self, found: Continuation) -> bool:
+        return found.is_finished and concludes_truly(found.text, self.draft.ground)
 
     def _go_on(self, chosen: Continuation | None) -> None:
         """Add a clause, close a part of which there is nothing more to say, or end."""
-        self._view, self._best = 0, None
         self._num_clauses += 1
         if chosen is not None:
             self.text, self._is_closed = chosen.text, False
@@ -161,9 +204,15 @@ class _Writer:
                 self.result = chosen.text.strip()
         elif self.text.endswith(" and"):  # nothing more of the face or voice
             self.text, self._is_closed = self.text.removesuffix(" and"), True
-        elif self._is_closed and self.text:  # nor of anything else: to the conclusion
-            self.text, self._is_closed = f"{self.text.rstrip(',;')}.", False
+        elif self.text and not self.text.endswith("."):  # nor of anything else: to the conclusion
+            self.text, self._is_closed = _closed(self.text), False
         else:
             self.result = self.draft.reason
         if self._num_clauses == MOST_CLAUSES and self.result is None:
             self.result = self.draft.reason
+        self._begin_clause()
+
+
+def _closed(text: str) -> str:
+    """End a sentence where it may be over."""
+    return f"{_LOOSE_END.sub('', text).removesuffix('.')}."

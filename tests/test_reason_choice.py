@@ -151,11 +151,12 @@ def test_a_clip_with_several_parts_is_looked_at_part_by_part() -> None:
     sample = Sample("reason", "Hello")
     whole = Features(vector[None], vector, vector, vector, vector)
     views = views_of(sample, whole)
-    assert [one.present for _, one in views] == [
+    assert [one.part for one in views] == [None, "face", "voice"]
+    assert [one.features.present for one in views] == [
         ("global", "local", "temporal", "audio"),
         ("global", "local", "temporal"),
         ("audio",),
     ]
-    assert [one.transcript for one, _ in views] == ["Hello", None, None]
+    assert [one.sample.transcript for one in views] == ["Hello", None, None]
     assert len(views_of(Sample("reason"), Features(audio=vector))) == 1, "that is all there is"
     assert len(views_of(sample, Features(audio=vector))) == 2
