@@ -27,8 +27,9 @@ from emotion_llama.modalities import Part as ClipPart
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor, quantization_config
 from emotion_llama.model.scoring import (
     LABEL_TOKENS,
+    LabelScores,
     Watch,
-    label_probabilities,
+    score_labels,
     write_answers,
 )
 from emotion_llama.preset import PresetError, find_preset, preset_media
@@ -503,9 +504,12 @@ class Predictor:
         shared: dict[str, float] = {}
         offered = asked.offered
         with self._threads(), _timed(shared, "label"):
-            probabilities = self._score(requests, asked)
+            scores = self._score(requests, asked)
             written = self._written(requests, asked)
-        rows = [dict(zip(offered.labels, row.tolist(), strict=True)) for row in probabilities]
+        rows = [_by_label(offered, row) for row in scores.probabilities]
+        alone = [
+            {view: _by_label(offered, row) for view, row in views.items()} for views in scores.alone
+        ]
         labels: list[str | None] = [max(row, key=row.__getitem__) for row in rows]
         if self.decision == "greedy":
             labels = [parse_label(str(answer), offered) for answer in written]
@@ -521,7 +525,7 @@ class Predictor:
             prediction = self._prediction(
                 request, labels[index], rows[index], reasons[index], measured, parts
             )
-            answered = replace(prediction, answer=written[index])
+            answered = replace(prediction, answer=written[index], alone=alone[index])
             predictions.append(_with_doubt(answered, offered))
         return predictions
 
@@ -574,25 +578,27 @@ class Predictor:
             return []
         return [other for other in {*self.model.config.labels, *offered.labels} if other != label]
 
-    def _score(self, requests: Sequence[EncodedClip], asked: _Question) -> torch.Tensor:
-        """Give the probability of each offered label, [b x a]."""
+    def _score(self, requests: Sequence[EncodedClip], asked: _Question) -> LabelScores:
+        """Score the offered labels."""
         names = asked.offered.labels
         samples, features = self._questions(requests, "emotion", asked.offered, asked.wording)
         most = 1 if self._is_exact else _SCORED_TOGETHER
         groups = [
             range(len(samples))[start : start + most] for start in range(0, len(samples), most)
         ]
-        return torch.cat(
-            [
-                label_probabilities(
-                    self.model,
-                    self.processor,
-                    [samples[row] for row in rows],
-                    [features[row] for row in rows],
-                    names,
-                )
-                for rows in groups
-            ]
+        scores = [
+            score_labels(
+                self.model,
+                self.processor,
+                [samples[row] for row in rows],
+                [features[row] for row in rows],
+                names,
+            )
+            for rows in groups
+        ]
+        return LabelScores(
+            torch.cat([one.probabilities for one in scores]),
+            [views for one in scores for views in one.alone],
         )
 
     def _written(self, requests: Sequence[EncodedClip], asked: _Question) -> Sequence[str | None]:
@@ -685,6 +691,10 @@ class Predictor:
         # the published behaviour: a zero vector still becomes a token through the layer's bias
         filled = {m: f"{reason}; zeros stand in for it" for m, reason in why.items() if m != "text"}
         return why | filled
+
+
+def _by_label(offered: LabelSet, row: torch.Tensor) -> dict[str, float]:
+    return dict(zip(offered.labels, row.tolist(), strict=True))
 
 
 def _guesses(

@@ -204,6 +204,10 @@ class Features:
         return replace(self, patches=None, class_token=None, local=None, temporal=None)
 
 
+View = Literal["seen", "heard"]
+"""What pictures show of a clip, and what its sound lets hear."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One question about one clip: what the prompt is rendered from."""
@@ -249,6 +253,10 @@ class Prediction:
     answer: str | None = None
     """what the model wrote to the emotion task with greedy decoding, unread; ``None`` where the
     label is scored and nothing was to be written"""
+    alone: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
+    """``seen`` and ``heard``, the words included -> what would be said of that alone, one value per
+    offered label; empty where a clip has only one of them, or the preset reads both in one
+    prompt"""
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

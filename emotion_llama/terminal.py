@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from emotion_llama.records import Evidence, Modality, Prediction
+    from emotion_llama.records import Evidence, Modality, Prediction, View
 
 __all__ = [
     "Waiting",
@@ -128,7 +128,10 @@ def answer(prediction: "Prediction", *, ascii_only: bool = False) -> RenderableT
         Text(),
     ]
     if prediction.probabilities:
-        parts += [bars(prediction.probabilities, ascii_only=ascii_only), Text()]
+        parts += [bars(prediction.probabilities, ascii_only=ascii_only)]
+        if prediction.alone:
+            parts += [Text(f"  {alone_words(prediction.alone)}", style="dim")]
+        parts += [Text()]
     if prediction.reason:
         parts += [Padding(Text(printable(" ".join(prediction.reason.split()))), (0, 2)), Text()]
     parts += [facts(prediction), Padding(timings(prediction), (0, 2))]
@@ -247,6 +250,14 @@ def headline(prediction: "Prediction") -> Text:
         line.append("   unsure", style="bold yellow")
         line.append(f": {prediction.unsure_rule}", style="yellow")
     return line
+
+
+def alone_words(alone: "Mapping[View, Mapping[str, float]]") -> str:
+    """Put into words what each view of a clip says by itself."""
+    best = {view: max(chances, key=chances.__getitem__) for view, chances in alone.items()}
+    return ", ".join(
+        f"{view} alone: {printable(label)} {alone[view][label]:.0%}" for view, label in best.items()
+    )
 
 
 def label_share(prediction: "Prediction") -> str:

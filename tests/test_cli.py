@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from emotion_llama import terminal
@@ -522,6 +523,18 @@ def test_debug_shows_the_traceback(stub: StubPredictor, folder: Path) -> None:
     result = run("predict", folder / "deep/broken.mkv", "--debug")
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
+
+
+def test_what_is_seen_and_heard_alone_is_one_line_of_an_answer() -> None:
+    alone = {"seen": {"happy": 0.25, "sad": 0.75}, "heard": {"happy": 0.9, "sad": 0.1}}
+
+    def shown(**changes: object) -> str:
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(terminal.answer(make_prediction("a", **changes)))
+        return console.export_text()
+
+    assert "  seen alone: sad 75%, heard alone: happy 90%" in shown(alone=alone)
+    assert "alone" not in shown()
 
 
 def test_unsure_and_unparsed_answers_say_so() -> None:

@@ -108,6 +108,22 @@ def test_removing_or_swapping_a_modality_changes_the_answer(
         assert moved > 0.01, f"no probability changes by more than a factor of {math.exp(moved)}"
 
 
+def test_what_is_seen_and_what_is_heard_are_told_apart(
+    predictor: Predictor, answers: dict[str, Prediction]
+) -> None:
+    for path in (SMILE, FROWN):
+        answer = answers[path.stem]
+        text = path.with_suffix(".txt").read_text("utf-8")
+        seen = predictor.from_features(predictor.embeddings(path).seen, with_reason=False)
+        heard = predictor.from_features(
+            predictor.embeddings(path).heard, text=text, with_reason=False
+        )
+        assert set(answer.alone) == {"seen", "heard"}
+        assert answer.alone["seen"] == pytest.approx(seen.probabilities, abs=1e-4)
+        assert answer.alone["heard"] == pytest.approx(heard.probabilities, abs=1e-4)
+        assert seen.alone == heard.alone == {}
+
+
 def test_words_alone_are_answered(predictor: Predictor) -> None:
     glad = predictor(None, "I love it, this is wonderful, thank you so much!")
     cross = predictor(None, "I hate you, you stupid liar, get out!")

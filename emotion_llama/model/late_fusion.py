@@ -13,7 +13,7 @@ import torch
 from transformers import LogitsProcessor
 
 from emotion_llama.model.processor import Prompted
-from emotion_llama.records import Features, Sample
+from emotion_llama.records import Features, Sample, View
 
 T = TypeVar("T")
 
@@ -26,8 +26,10 @@ class Apart:
     """r of them"""
     features: Sequence[Features]
     """r of them"""
-    question: tuple[int, ...]
+    question: Sequence[int]
     """number of the question behind each, in order, r of them"""
+    view: Sequence[View | None]
+    """what each is asked about; ``None``: the whole clip"""
 
     def summed(self, scores: torch.Tensor) -> torch.Tensor:
         """Add the logarithms of what belongs to one question, [r x a] -> [b x a].
@@ -67,16 +69,15 @@ def ask_apart(
         the questions; those of another task, and those about a clip that lacks a face or a voice,
         as they were
     """
-    asked: list[tuple[int, Prompted, Features]] = []
+    asked: list[tuple[Prompted, Features, int, View | None]] = []
     for number, (sample, whole) in enumerate(zip(samples, features, strict=True)):
         has_both = whole.has_face and whole.audio is not None
         if late_fusion and has_both and isinstance(sample, Sample) and sample.task == "emotion":
-            asked.append((number, replace(sample, transcript=None), whole.seen))
-            asked.append((number, sample, whole.heard))
+            asked.append((replace(sample, transcript=None), whole.seen, number, "seen"))
+            asked.append((sample, whole.heard, number, "heard"))
         else:
-            asked.append((number, sample, whole))
-    numbers, questions, parts = zip(*asked, strict=True) if asked else ((), (), ())
-    return Apart(questions, parts, numbers)
+            asked.append((sample, whole, number, None))
+    return Apart(*zip(*asked, strict=True)) if asked else Apart((), (), (), ())
 
 
 class OneAnswer(LogitsProcessor):

@@ -4,7 +4,7 @@ Knows: how probabilities come from the model's scores. Does not know: files, cli
 inference and validation during training ask here, so that they cannot decide differently.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from emotion_llama.model.drawing import DrawRules, draw
 from emotion_llama.model.emotion_llama import EmotionLlama
 from emotion_llama.model.late_fusion import Apart, OneAnswer, ask_apart
 from emotion_llama.model.processor import EmotionLlamaProcessor, Prompted
-from emotion_llama.records import Features, Sample
+from emotion_llama.records import Features, Sample, View
 
 _BREADTH = 0.9
 """Temperature of continuations: they have to differ; at 1.2 the small preset writes nonsense."""
@@ -27,6 +27,16 @@ LABEL_TOKENS = 16
 """Longest written answer to the emotion task; a label and the end of sequence fit well."""
 
 
+@dataclass(frozen=True)
+class LabelScores:
+    """How probable each label is as the answer to each question, on the CPU."""
+
+    probabilities: torch.Tensor
+    """[b x a]"""
+    alone: Sequence[Mapping[View, torch.Tensor]]
+    """of each question that was asked apart, what its views would say by themselves, [a] each"""
+
+
 def label_probabilities(
     model: EmotionLlama,
     processor: EmotionLlamaProcessor,
@@ -34,7 +44,18 @@ def label_probabilities(
     features: Sequence[Features],
     labels: Sequence[str],
 ) -> torch.Tensor:
-    """Give the probability of each label as the answer to each sample, on the CPU, [b x a].
+    """Give the probabilities of `score_labels` alone, [b x a]."""
+    return score_labels(model, processor, samples, features, labels).probabilities
+
+
+def score_labels(
+    model: EmotionLlama,
+    processor: EmotionLlamaProcessor,
+    samples: Sequence[Prompted],
+    features: Sequence[Features],
+    labels: Sequence[str],
+) -> LabelScores:
+    """Say how probable each label is as the answer to each sample.
 
     Softmax over the length-normalised log-likelihoods divided by the checkpoint's temperature for
     what the answer rests on. With late fusion those of what is seen and of what is heard are added.
@@ -52,12 +73,24 @@ def label_probabilities(
     ids = [processor.encode_answer(label) for label in labels]
     apart = ask_apart(samples, features, late_fusion=model.config.late_fusion)
     inputs = model_inputs(model, processor, apart.samples, apart.features)
-    scores = apart.summed(model.score_answers(ids, **inputs))
+    scores = model.score_answers(ids, **inputs)
+    temperatures = _temperatures(model, samples, features).to(scores)
+    own = scores / _temperatures(model, apart.samples, apart.features).to(scores)
+    alone: list[dict[View, torch.Tensor]] = [{} for _ in samples]
+    for number, view, row in zip(apart.question, apart.view, own.softmax(-1).cpu(), strict=True):
+        if view is not None:
+            alone[number][view] = row
+    probabilities = (apart.summed(scores) / temperatures).softmax(-1)
+    return LabelScores(probabilities.cpu(), alone)
+
+
+def _temperatures(
+    model: EmotionLlama, samples: Sequence[Prompted], features: Sequence[Features]
+) -> torch.Tensor:
+    """Give the temperature of what each answer rests on, [b x 1]."""
     usual, own = model.config.label_temperature, model.config.evidence_temperatures
     rests = (evidence_of(s, f) for s, f in zip(samples, features, strict=True))
-    temperatures = torch.tensor([[own.get(name, usual)] for name in rests]).to(scores)
-    probabilities: torch.Tensor = (scores / temperatures).softmax(-1)
-    return probabilities.cpu()
+    return torch.tensor([[own.get(name, usual)] for name in rests])
 
 
 def evidence_of(sample: Prompted, features: Features) -> str:

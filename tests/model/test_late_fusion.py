@@ -9,7 +9,12 @@ import torch
 
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
 from emotion_llama.model.late_fusion import ask_apart
-from emotion_llama.model.scoring import label_probabilities, model_inputs, write_answers
+from emotion_llama.model.scoring import (
+    label_probabilities,
+    model_inputs,
+    score_labels,
+    write_answers,
+)
 from emotion_llama.prompt import Instruction
 from emotion_llama.records import Features, Sample
 
@@ -27,6 +32,7 @@ def late_model(tiny_model: EmotionLlama) -> Iterator[EmotionLlama]:
 def test_what_is_seen_is_asked_without_words_and_what_is_heard_with_them(whole: Features) -> None:
     apart = ask_apart([Sample("emotion"), ASKED], [whole.heard, whole], late_fusion=True)
     assert apart.question == (0, 1, 1)
+    assert apart.view == (None, "seen", "heard")
     assert apart.first_rows == [0, 1]
     assert [one.present for one in apart.features] == [
         ("audio",),
@@ -73,6 +79,21 @@ def test_probabilities_of_views_multiply(
     torch.testing.assert_close(found[0], chances(heard)[0], rtol=1e-4, atol=1e-6)
     late_model.config.late_fusion = False
     assert not torch.allclose(chances((ASKED, whole))[0], found[1])
+
+
+def test_what_each_view_would_say_alone_has_its_own_temperature(
+    late_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
+) -> None:
+    config = late_model.config
+    config.label_temperature, config.evidence_temperatures = 4.0, {"face": 0.5}
+    seen = (replace(ASKED, transcript=None), whole.seen)
+    questions = [(ASKED, whole), seen, (ASKED, whole.heard)]
+    samples, features = zip(*questions, strict=True)
+    found = score_labels(late_model, processor, samples, features, LABELS)
+    config.label_temperature, config.evidence_temperatures = 1.0, {}
+    assert [set(views) for views in found.alone] == [{"seen", "heard"}, set(), set()]
+    torch.testing.assert_close(found.alone[0]["seen"], found.probabilities[1])
+    torch.testing.assert_close(found.alone[0]["heard"], found.probabilities[2])
 
 
 def test_a_clip_with_two_views_has_the_temperature_of_the_whole(

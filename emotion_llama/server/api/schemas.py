@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from emotion_llama.records import Modality, Prediction
+from emotion_llama.records import Modality, Prediction, View
 
 _EXAMPLE: Mapping[str, Any] = {
     "clip": "smile.mp4",
@@ -28,6 +28,10 @@ _EXAMPLE: Mapping[str, Any] = {
     "timings_s": {"read": 0.5, "encode": 0.125, "label": 0.125, "reason": 0.25, "total": 1.0},
     "preset": "mini",
     "answer": None,
+    "alone": {
+        "seen": {"happy": 0.875, "neutral": 0.125},
+        "heard": {"happy": 0.5, "neutral": 0.5},
+    },
     "schema_version": "1",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "request_id": "5f0c6d0c1a2b4e5f8a9b0c1d2e3f4a5b",
@@ -89,6 +93,9 @@ class PredictionResponse(Answer):
     preset: str
     answer: str | None
     """what the model wrote freely, where that decides the label"""
+    alone: dict[View, dict[str, float]]
+    """what would be said of what is `seen` and of what is `heard`, with the words, alone; empty
+    where a clip has only one of them, or where the preset reads both in one prompt"""
     schema_version: str
     sha256: str | None
     """of the file as it arrived; null for text alone"""

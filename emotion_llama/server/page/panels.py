@@ -17,7 +17,7 @@ from emotion_llama.server.page import words
 from emotion_llama.server.page.measures import FoundUnit, Measures
 from emotion_llama.server.page.plots import curves
 from emotion_llama.server.page.talk import Piece, Talk
-from emotion_llama.terminal import MODALITY_WORDS, colour, evidence_words
+from emotion_llama.terminal import MODALITY_WORDS, alone_words, colour, evidence_words
 
 NOTHING = Html("")
 
@@ -81,7 +81,9 @@ def answer(piece: Piece) -> Html:
     if prediction.unsure:
         why = f"{prediction.unsure_rule}."
         head.append(tag("p", tag("b", "Unsure: "), why, _class="el-unsure"))
-    return tag("div", *head, bars(prediction), _class="el-answer")
+    said = alone_words(prediction.alone)
+    alone = tag("p", said, _class="el-small el-dim") if said else NOTHING
+    return tag("div", *head, bars(prediction), alone, _class="el-answer")
 
 
 def _sureness(prediction: Prediction) -> list[object]:

@@ -49,6 +49,13 @@ def test_the_most_probable_label_comes_first_with_its_number() -> None:
     assert "Unsure" not in shown
 
 
+def test_what_is_seen_and_heard_alone_stands_below_the_bars() -> None:
+    alone = {"seen": {"happy": 0.25, "sad": 0.75}, "heard": {"happy": 0.9, "sad": 0.1}}
+    shown = panels.answer(a_piece(alone=alone))
+    assert "seen alone: sad 75%, heard alone: happy 90%" in shown
+    assert "alone" not in panels.answer(a_piece())
+
+
 @pytest.mark.parametrize(
     ("share", "said"),
     [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.997, "over 99 %"), (1, "100 %")],
