@@ -347,6 +347,10 @@ class TrainConfig(BaseModel):
     """Probability that each modality of an ``emotion`` example is left out, so that any subset
     works later; at least one stays. Captions speak of all modalities, so theirs stay."""
 
+    late_fusion: bool | None = None
+    """Whether the emotion is asked of what is seen and of what is heard apart, in training and in
+    use (`emotion_llama.model.late_fusion`); ``None``: as in the start."""
+
     seed: int = Field(default=42, ge=0)
     """Of the order of the data, questions, dropout and new weights."""
 

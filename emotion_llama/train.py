@@ -275,7 +275,10 @@ def _load(config: TrainConfig, encoders: _Encoders) -> tuple[EmotionLlama, Emoti
     """Load what training starts from, or put it together."""
     if config.encoders is not None:
         return _compose(config, encoders)
-    return _start(encoders.folder, config)
+    model, processor = _start(encoders.folder, config)
+    if config.late_fusion is not None:
+        model.config.late_fusion = config.late_fusion
+    return model, processor
 
 
 def _start(folder: Path, config: TrainConfig) -> tuple[EmotionLlama, EmotionLlamaProcessor]:
@@ -328,6 +331,7 @@ def _trainer(
         num_steps * config.batch_size * config.accumulate * num_processes,
         seed=config.seed,
         modality_dropout=config.modality_dropout,
+        late_fusion=model.config.late_fusion,
     )
     callbacks: list[Any] = [MetricsFile(output / METRICS_FILE)]
     if validator is not None:

@@ -47,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     "reason_choice": GROUND | {"merr", "reason_conclusion"},
     "encoded_clip": GROUND | {"reason_choice", "reason_conclusion"},
     "modalities": GROUND | {"encoded_clip"},
-    "reason_writing": GROUND | {"model", "reason_choice"},
+    "reason_writing": GROUND | {"model", "reason_choice", "reason_conclusion"},
     "predict": GROUND
     | INPUT
     | MEASURES

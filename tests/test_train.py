@@ -77,6 +77,13 @@ def test_the_trained_folder_answers_what_was_learned(
     assert after.missing.keys() == before.missing.keys()
 
 
+def test_what_is_asked_apart_can_be_asked_in_one_prompt_again(table: Path, tmp_path: Path) -> None:
+    steps = {"epochs": 1, "steps_per_epoch": 1, "warmup_steps": 1}
+    report = train(settings(table, tmp_path, late_fusion=False, **steps))
+    assert Predictor.from_pretrained(report.model_dir)(FROWN, with_reason=False).alone == {}
+    assert Predictor.from_pretrained("mini")(FROWN, with_reason=False).alone
+
+
 def test_a_run_leaves_its_settings_versions_and_figures(
     trained: tuple[Path, TrainReport, TrainConfig],
 ) -> None:

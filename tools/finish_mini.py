@@ -1,9 +1,10 @@
-"""Turn a trained model into the packaged `mini` preset: fit its temperatures, write it in fp16.
+"""Turn a trained model into the packaged `mini` preset: temperatures, late fusion, fp16.
 
     python tools/finish_mini.py --model runs/mini/stage2/model --data runs/mini/data --out PRESET
 
 The temperatures make probabilities as sure as the answers are right on development people; they do
-not change which label is the most probable. No test row is read.
+not change which label is the most probable. What is seen and heard is asked about apart, see
+`emotion_llama.model.late_fusion`. No test row is read.
 """
 
 import argparse
@@ -59,6 +60,8 @@ def main() -> None:
     model.config.evidence_temperatures = fitted
     # what rests on several has no development people of its own but too few: the most careful one
     model.config.label_temperature = max(fitted.values())
+    # nor did it learn from clips with a face and a voice of one person
+    model.config.late_fusion = True
     write(model, processor, arguments.model, arguments.out)
 
 

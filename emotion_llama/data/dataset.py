@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from emotion_llama.data.examples import Example
 from emotion_llama.data.features import FeatureSource
 from emotion_llama.merr.draw import choose, draw_number
+from emotion_llama.model.late_fusion import ask_apart
 from emotion_llama.prompt import REASON_QUESTIONS, Instruction
 from emotion_llama.records import Features, Modality, Sample
 
@@ -55,7 +56,8 @@ class ExampleDraws(Dataset[Draw]):
     for each pass, before any comes again. 3. The question of ``reason`` is drawn from the published
     pool. 4. Of ``emotion`` each modality is left out with a probability; one always stays. 5. Where
     an example has votes, the label is that of one vote, drawn anew each time: the expected loss is
-    the cross-entropy against their distribution.
+    the cross-entropy against their distribution. 6. With late fusion one view of a clip that has
+    both is drawn: what is asked apart is learned apart.
 
     A plain instruction has no features, nothing of which could be left out.
 
@@ -65,6 +67,8 @@ class ExampleDraws(Dataset[Draw]):
         seed: changes everything that is drawn
         modality_dropout: probability that a modality of an ``emotion`` example, its transcript
             included, is left out
+        late_fusion: whether the emotion is asked of what is seen and heard apart, see
+            `emotion_llama.model.late_fusion`
 
     Raises:
         ValueError: there is no source, one without example or of no weight, or no probability
@@ -77,6 +81,7 @@ class ExampleDraws(Dataset[Draw]):
         *,
         seed: int = 0,
         modality_dropout: float = 0.0,
+        late_fusion: bool = False,
     ) -> None:
         _require_sources(sources)
         if not 0 <= modality_dropout < 1:
@@ -85,6 +90,7 @@ class ExampleDraws(Dataset[Draw]):
         self.sources = tuple(sources)
         self.seed = seed
         self.modality_dropout = modality_dropout
+        self.late_fusion = late_fusion
         self._source_of = _draw_sources([s.weight for s in sources], num_draws, seed)
         self._turn_of = _count_turns(self._source_of, len(sources))
         self._orders: dict[int, tuple[int, list[int]]] = {}
@@ -117,7 +123,9 @@ class ExampleDraws(Dataset[Draw]):
             labels=example.offered,
             name=example.clip_id,
         )
-        return Draw(sample, features, self._answer(index, example))
+        apart = ask_apart([sample], [features], late_fusion=self.late_fusion)
+        view = choose(range(len(apart.samples)), "view", self.seed, index)
+        return Draw(apart.samples[view], apart.features[view], self._answer(index, example))
 
     def example(self, index: int) -> Example:
         """Give the example of a draw, without its features."""

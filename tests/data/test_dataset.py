@@ -127,6 +127,20 @@ def test_dropout_leaves_every_modality_out_as_often_as_stated() -> None:
     assert all(abs(count / 600 - 0.3) < 0.057 for count in left.values()), left
 
 
+def test_what_is_asked_apart_is_learned_apart() -> None:
+    draws = ExampleDraws([make_source("a", 4)], 400, late_fusion=True)
+    seen = [draws[i] for i in range(400) if draws[i].features.audio is None]
+    heard = [draws[i] for i in range(400) if draws[i].features.local is None]
+    assert len(seen) + len(heard) == 400
+    assert abs(len(seen) - 200) < 50
+    assert all(getattr(one.sample, "transcript", "") is None for one in seen)
+    assert {getattr(one.sample, "transcript", "") for one in heard} == {"We won!"}
+    assert {one.features.present for one in heard} == {("audio",)}
+    reasons = make_source("a", 4, task="reason", answer="She smiles.")
+    whole = ExampleDraws([reasons], 8, late_fusion=True)
+    assert all(whole[i].features == WHOLE for i in range(8))
+
+
 @pytest.mark.parametrize("transcript", ["We won!", None])
 def test_something_always_stays(transcript: str | None) -> None:
     draws = ExampleDraws([make_source("a", 4, transcript=transcript)], 200, modality_dropout=0.95)
