@@ -137,7 +137,8 @@ def parts_stated(reason: str) -> set[Part]:
 def parts_measured(ground: Ground) -> set[Part]:
     """Name the parts of which something was measured that a reason can state."""
     of_modality: Mapping[Modality, Part] = {"local": "face", "audio": "voice"}
-    return {of_modality[e.modality] for e in ground.evidence if e.modality in of_modality}
+    there = {of_modality[e.modality] for e in ground.evidence if e.modality in of_modality}
+    return there - set(ground.absent)
 
 
 def next_clause(text: str, options: Sequence[Continuation], ground: Ground) -> Continuation | None:
