@@ -34,8 +34,9 @@ MOST_CLAUSES, CLAUSE_TOKENS = 12, 40
 """Of a reason, closed sentences counted, and of one clause: what `mini` learned has at most seven
 clauses of 20 tokens, and a conclusion of 40."""
 
-MORE_CONCLUSIONS = 2
-"""Times that a conclusion is asked for again where none is borne out by what is stated."""
+MORE_DRAWS = 5
+"""Times that a first clause is asked for again where none was measured, and a conclusion where none
+is borne out by what is stated."""
 
 _LOOSE_END = re.compile(r"(?: and|[,;])*$")
 """What may be taken back when a clause is closed."""
@@ -144,10 +145,10 @@ class _Writer:
     def _begin_clause(self) -> None:
         self._best: Continuation | None = None
         whole, *parts = self.draft.views
-        if self.text.endswith("."):  # to the conclusion, which is read off the text
-            self._views = [*self.draft.views, *[whole] * MORE_CONCLUSIONS]
-        else:
-            self._views = [whole, *(view for view in parts if self._knows_enough(view))]
+        ends = self.text.endswith(".")  # a conclusion is read off the text, whatever is shown
+        self._views = [whole, *(view for view in parts if ends or self._knows_enough(view))]
+        if ends or not self.text:
+            self._views += [whole] * MORE_DRAWS
 
     def _knows_enough(self, view: View) -> bool:
         return view.part in self._unsaid or parts_spoken_of(self.text) <= {view.part}

@@ -10,7 +10,7 @@ import torch
 from emotion_llama import reason_writing
 from emotion_llama.model.scoring import Begun
 from emotion_llama.reason_choice import Ground
-from emotion_llama.reason_writing import MORE_CONCLUSIONS, Draft, true_reasons, views_of
+from emotion_llama.reason_writing import MORE_DRAWS, Draft, true_reasons, views_of
 from emotion_llama.records import Evidence, Features, Modality, Sample
 
 SMILE = "The lip corners are strongly pulled up"
@@ -120,7 +120,7 @@ def test_a_conclusion_that_is_not_borne_out_is_asked_for_again(
     assert reason == f"{SMILE}. {HAPPY}"
     reason, asked = write(f"{SMILE}. {BOTH}", (SEEN,), {key: [wrong] * 9})
     assert reason == f"{SMILE}. {BOTH}", "what is stated is true all the same"
-    assert asked.count(key) == 1 + MORE_CONCLUSIONS
+    assert asked.count(key) == 1 + MORE_DRAWS
 
 
 def test_a_reason_stays_where_nothing_that_was_measured_is_written(
@@ -129,7 +129,7 @@ def test_a_reason_stays_where_nothing_that_was_measured_is_written(
     draft = f"The jaw is strongly lowered. {HAPPY}"
     reason, asked = write(draft, (SEEN,), {})
     assert reason == draft
-    assert asked == [("whole", ""), ("face", ""), ("voice", "")]
+    assert asked == [("whole", ""), ("face", ""), ("voice", ""), *[("whole", "")] * MORE_DRAWS]
 
 
 def test_words_about_a_part_that_was_measured_must_state_something(
