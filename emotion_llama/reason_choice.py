@@ -24,6 +24,8 @@ _JOINS = re.compile(r"^(?:and|while) ")
 _CONCLUDES = re.compile(r"\bthe person\b|\ba person\b", re.IGNORECASE)
 """How a conclusion begins: it is one clause, for its end decides whether its beginning is true."""
 
+_REPEATED = re.compile(r"\b(\w+(?:\W+\w+){0,4}?)(?:[\s,;]+\1\b){1,}", re.IGNORECASE)
+
 SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
     "face": re.compile(
         r"\b(?:faces?|facial|expressions?|smil\w*|grin\w*|frown\w*|(?:eye)?brows?|eyes?|gaze|mouth|"
@@ -199,12 +201,18 @@ def _keeps_to(text: str, ground: Ground) -> bool:
     clauses = [part for part in parts if part]
     features = [one.feature for one in statements(text)]
     return (
-        len(clauses) == len(set(clauses))
+        not repeats_itself(text)
+        and len(clauses) == len(set(clauses))
         and len(features) == len(set(features))
         and not not_measured(text, ground.evidence)
         and not any(SPEAKS_OF[part].search(text) for part in ground.absent)
         and not _denies(text, ground.evidence)
     )
+
+
+def repeats_itself(text: str) -> bool:
+    """Tell whether one to five words stand twice in a row, as in a text that got stuck."""
+    return _REPEATED.search(text) is not None
 
 
 def _denies(text: str, evidence: Sequence[Evidence]) -> bool:

@@ -51,6 +51,7 @@ def test_a_reason_is_true_if_it_says_something_measured_and_nothing_else() -> No
     assert not is_true(f"{SMILE} and {SMILE.lower()}, although {PITCH}. {HAPPY}", GROUND), (
         "nothing is said twice, not in one clause either"
     )
+    assert not is_true(f"{SMILE}; the the {PITCH}. {HAPPY}", GROUND), "nor in a row"
     words = "The words are taken as they stand"
     assert is_true(f"{words}; {PITCH}, while {SMILE.lower()}. {HAPPY}", GROUND)
     assert not is_true(f"{words}; {PITCH}, while {words.lower()}. {HAPPY}", GROUND)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from functools import cache
 
+from emotion_llama import reason_choice
 from emotion_llama.labels import ALIASES, MINI
 from emotion_llama.merr.faithfulness import read_clues
 from emotion_llama.merr.lexicon import load_lexicon
@@ -37,7 +38,6 @@ MENTIONS: Mapping[str, re.Pattern[str]] = {
 _KINDS: Mapping[str, str] = {"facial": "face", "voice": "voice", "words": "words"}
 
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "’": "'"})
-_REPEATED = re.compile(r"\b(\w+(?:\W+\w+){0,4}?)(?:[\s,;]+\1\b){1,}", re.IGNORECASE)
 _END = re.compile(r"[.!?][\"')]?$")
 _VOICE_WORDS = (
     "loud quiet soft high low lively flat fast slow even ordinary usual monotonous shrill breathy"
@@ -52,8 +52,8 @@ def is_finished(text: str) -> bool:
 
 
 def repeats_itself(text: str) -> bool:
-    """Tell whether one to five words stand twice in a row, as in a text that got stuck."""
-    return bool(_REPEATED.search(hide_quotes(text)))
+    """Tell whether one to five words stand twice in a row, quotes aside."""
+    return reason_choice.repeats_itself(hide_quotes(text))
 
 
 def mentioned(text: str) -> set[str]:
