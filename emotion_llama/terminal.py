@@ -256,7 +256,8 @@ def alone_words(alone: "Mapping[View, Mapping[str, float]]") -> str:
     """Put into words what each view of a clip says by itself."""
     best = {view: max(chances, key=chances.__getitem__) for view, chances in alone.items()}
     return ", ".join(
-        f"{view} alone: {printable(label)} {alone[view][label]:.0%}" for view, label in best.items()
+        f"{view} alone: {printable(label)} {100 * alone[view][label]:.0f} %"
+        for view, label in best.items()
     )
 
 

@@ -533,7 +533,7 @@ def test_what_is_seen_and_heard_alone_is_one_line_of_an_answer() -> None:
         console.print(terminal.answer(make_prediction("a", **changes)))
         return console.export_text()
 
-    assert "  seen alone: sad 75%, heard alone: happy 90%" in shown(alone=alone)
+    assert "  seen alone: sad 75 %, heard alone: happy 90 %" in shown(alone=alone)
     assert "alone" not in shown()
 
 

@@ -82,7 +82,7 @@ def answer(piece: Piece) -> Html:
         why = f"{prediction.unsure_rule}."
         head.append(tag("p", tag("b", "Unsure: "), why, _class="el-unsure"))
     said = alone_words(prediction.alone)
-    alone = tag("p", said, _class="el-small el-dim") if said else NOTHING
+    alone = tag("p", said, _class="el-alone el-small") if said else NOTHING
     return tag("div", *head, bars(prediction), alone, _class="el-answer")
 
 

@@ -52,7 +52,7 @@ def test_the_most_probable_label_comes_first_with_its_number() -> None:
 def test_what_is_seen_and_heard_alone_stands_below_the_bars() -> None:
     alone = {"seen": {"happy": 0.25, "sad": 0.75}, "heard": {"happy": 0.9, "sad": 0.1}}
     shown = panels.answer(a_piece(alone=alone))
-    assert "seen alone: sad 75%, heard alone: happy 90%" in shown
+    assert "seen alone: sad 75 %, heard alone: happy 90 %" in shown
     assert "alone" not in panels.answer(a_piece())
 
 
