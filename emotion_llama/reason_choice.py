@@ -14,7 +14,7 @@ from functools import lru_cache
 from emotion_llama.merr.facial import read_facial
 from emotion_llama.merr.records import StatedClue
 from emotion_llama.merr.voice_clues import read_voice
-from emotion_llama.reason_conclusion import Part, conclusion_of, follows
+from emotion_llama.reason_conclusion import PART_OF, Part, conclusion_of, follows
 from emotion_llama.records import Evidence, Modality
 
 _CLAUSE_END = re.compile(r"[.;]|,(?= (?:and|while)\b)| and(?= the\b| towards\b)")
@@ -25,6 +25,7 @@ _CONCLUDES = re.compile(r"\bthe person\b|\ba person\b", re.IGNORECASE)
 """How a conclusion begins: it is one clause, for its end decides whether its beginning is true."""
 
 _REPEATED = re.compile(r"\b(\w+(?:\W+\w+){0,4}?)(?:[\s,;]+\1\b){1,}", re.IGNORECASE)
+"""One to five words, and the same again."""
 
 SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
     "face": re.compile(
@@ -41,8 +42,6 @@ SPEAKS_OF: Mapping[Part, re.Pattern[str]] = {
 }
 """How a reason speaks of each. ``sounds`` is none: words sound happy too; nor is what speaks for or
 against a label."""
-
-_PART_OF: Mapping[str, Part] = {"facial": "face", "voice": "voice"}
 
 _DENIES: Mapping[Modality, re.Pattern[str]] = {
     "local": re.compile(r"\bnothing\b[^.,;]*\bface\b", re.IGNORECASE),
@@ -133,7 +132,7 @@ def parts_spoken_of(reason: str) -> set[Part]:
 
 def parts_stated(reason: str) -> set[Part]:
     """Name the parts of which a reason states something that can be held against measures."""
-    return {_PART_OF[clue.kind] for clue in statements(reason)}
+    return {PART_OF[clue.kind] for clue in statements(reason)}
 
 
 def parts_measured(ground: Ground) -> set[Part]:

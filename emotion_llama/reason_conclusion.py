@@ -6,7 +6,7 @@ Sources: the published rules of action units and the table of voice and affect
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal
@@ -17,7 +17,8 @@ from emotion_llama.merr.weigh import balance, weigh
 
 Part = Literal["face", "voice", "words"]
 
-_PART_OF = {"facial": "face", "voice": "voice", "words": "words"}
+PART_OF: Mapping[str, Part] = {"facial": "face", "voice": "voice", "words": "words"}
+"""Kind of a clue -> what it is about, in the words of a reason."""
 _SPEAKS = re.compile(
     r"\b((?:the (?:face|voice|words)(?:, | and )?)+) speaks? (for|against)\b", re.IGNORECASE
 )
@@ -62,8 +63,8 @@ def follows(conclusion: Conclusion, stated: Sequence[StatedClue], label: str) ->
     """
     clues = [Clue(s.kind, s.feature, s.reading, s.words) for s in stated if s.reading is not None]
     sums = balance(weigh(clues, label, _rules())).items()
-    supports = {_PART_OF[kind] for kind, value in sums if value > 0}
-    contradicts = {_PART_OF[kind] for kind, value in sums if value < 0}
+    supports = {PART_OF[kind] for kind, value in sums if value > 0}
+    contradicts = {PART_OF[kind] for kind, value in sums if value < 0}
     return conclusion.supports == supports and conclusion.contradicts == contradicts
 
 

@@ -43,7 +43,7 @@ _LOOSE_END = re.compile(r"(?: and|[,;])*$")
 
 
 @dataclass(frozen=True)
-class View:
+class ClipView:
     """A question about a clip, with all that it has or with a part."""
 
     sample: Sample
@@ -52,19 +52,19 @@ class View:
     """what alone is shown; ``None``: everything"""
 
 
-def views_of(sample: Sample, features: Features) -> list[View]:
+def views_of(sample: Sample, features: Features) -> list[ClipView]:
     """Give a clip whole and, where it has several parts, its face and its voice alone.
 
     A small model reads what was measured of one part more surely than of several together.
     """
     alone = replace(sample, transcript=None)
-    parts: list[View] = []
+    parts: list[ClipView] = []
     if features.has_face:
-        parts.append(View(alone, features.seen, "face"))
+        parts.append(ClipView(alone, features.seen, "face"))
     if features.audio is not None:
-        parts.append(View(alone, features.heard, "voice"))
+        parts.append(ClipView(alone, features.heard, "voice"))
     has_one = len(parts) < 2 and not sample.transcript
-    return [View(sample, features), *(() if has_one else parts)]
+    return [ClipView(sample, features), *(() if has_one else parts)]
 
 
 def _nobody(_number: int, _text: str) -> bool:
@@ -75,7 +75,7 @@ def _nobody(_number: int, _text: str) -> bool:
 class Draft:
     """A reason on its way."""
 
-    views: Sequence[View]
+    views: Sequence[ClipView]
     """of `views_of`, the whole clip first"""
     ground: Ground
     """what was measured of the clip, what it does not have, what is concluded"""
@@ -150,7 +150,7 @@ class _Writer:
         if ends or not self.text:
             self._views += [whole] * MORE_DRAWS
 
-    def _knows_enough(self, view: View) -> bool:
+    def _knows_enough(self, view: ClipView) -> bool:
         return view.part in self._unsaid or parts_spoken_of(self.text) <= {view.part}
 
     @property
@@ -159,7 +159,7 @@ class _Writer:
         ground = self.draft.ground
         return parts_measured(ground) - parts_stated(self.text) - self._asked_alone
 
-    def _needs_sentence(self, view: View) -> bool:
+    def _needs_sentence(self, view: ClipView) -> bool:
         return view.part in self._unsaid and not parts_spoken_of(self.text) <= {view.part}
 
     @property
