@@ -16,7 +16,7 @@ from emotion_llama import Predictor
 from emotion_llama.clip_words import WordReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.media import MediaError, Speech
-from emotion_llama.model.scoring import label_probabilities
+from emotion_llama.model.scoring import LabelScores, score_labels
 from emotion_llama.predict import ClipFailure, EncodedClip, PresetError
 from emotion_llama.prompt import Turn
 from emotion_llama.records import Features, Prediction
@@ -484,13 +484,13 @@ def test_on_a_gpu_labels_of_a_few_clips_are_scored_at_once(
     encoded = predictor.encode([predictor.read(talking_film)]) * 6
     alone = predictor.answer(encoded, with_reason=False)
     asked: list[int] = []
-    score = label_probabilities
+    score = score_labels
 
-    def count(model: Any, processor: Any, samples: Any, *rest: Any) -> torch.Tensor:
+    def count(model: Any, processor: Any, samples: Any, *rest: Any) -> LabelScores:
         asked.append(len(samples))
         return score(model, processor, samples, *rest)
 
-    monkeypatch.setattr("emotion_llama.predict.label_probabilities", count)
+    monkeypatch.setattr("emotion_llama.predict.score_labels", count)
     monkeypatch.setattr(Predictor, "_is_exact", False)
     together = predictor.answer(encoded, with_reason=False)
     assert asked == [4, 2]

@@ -158,7 +158,7 @@ def test_a_run_by_votes_that_was_stopped_learns_what_it_would_have(
     table.write_text(f"path,votes_disgust,votes_happy\n{FROWN},3,1\n", "utf-8")
 
     def run(output: Path) -> bytes:
-        train(settings(table, output, validation=(), batch_size=4))
+        train(settings(table, output, validation=(), batch_size=4, late_fusion=False))
         return (output / "model" / "model.safetensors").read_bytes()
 
     whole = run(tmp_path / "whole")

@@ -124,6 +124,12 @@ class EmotionTrainer(Trainer):
         with ExitStack() as self._during_training:
             return super().train(resume_from_checkpoint=path, **kwargs)
 
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        # the library takes the mean over processes of every loss that it logs but of the last
+        own: torch.Tensor = self._tr_loss  # type: ignore[has-type]
+        self._tr_loss = self.accelerator.reduce(own, reduction="mean")
+        return super()._finalize_training(*args, **kwargs)
+
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         model, batches = super()._prepare_for_training(*args, **kwargs)
         if self.is_fsdp_enabled:
