@@ -273,9 +273,8 @@ def _fits(processor: EmotionLlamaProcessor, example: Example) -> bool:
 
 def _load(config: TrainConfig, encoders: _Encoders) -> tuple[EmotionLlama, EmotionLlamaProcessor]:
     """Load what training starts from, or put it together."""
-    if config.encoders is not None:
-        return _compose(config, encoders)
-    model, processor = _start(encoders.folder, config)
+    is_new = config.encoders is not None
+    model, processor = _compose(config, encoders) if is_new else _start(encoders.folder, config)
     if config.late_fusion is not None:
         model.config.late_fusion = config.late_fusion
     return model, processor

@@ -323,7 +323,10 @@ def test_the_command_tells_what_it_did_and_what_it_cannot(table: Path, tmp_path:
     assert gone.exit_code != 0 and "gone.csv" in gone.stderr
 
 
-def test_a_plain_language_model_becomes_one_that_answers(table: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("late_fusion", [None, True])
+def test_a_plain_language_model_becomes_one_that_answers(
+    table: Path, tmp_path: Path, late_fusion: bool | None
+) -> None:
     plain = tmp_path / "plain"
     source = Predictor.from_pretrained("mini")
     tokenizer = source.processor.tokenizer
@@ -347,6 +350,7 @@ def test_a_plain_language_model_becomes_one_that_answers(table: Path, tmp_path: 
         start=str(plain),
         encoders="mini",
         model={"lora_rank": 4, "labels": ["happy", "disgust"]},
+        late_fusion=late_fusion,
         validation=(),
         epochs=1,
         learning_rate=1e-2,
@@ -355,3 +359,4 @@ def test_a_plain_language_model_becomes_one_that_answers(table: Path, tmp_path: 
     answer = Predictor.from_pretrained(report.model_dir)(FROWN, with_reason=False)
     assert answer.label == "disgust"
     assert set(answer.modalities) == {"global", "local", "temporal", "audio"}
+    assert bool(answer.alone) is bool(late_fusion)
