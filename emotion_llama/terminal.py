@@ -252,11 +252,19 @@ def headline(prediction: "Prediction") -> Text:
     return line
 
 
+def percent(share: float) -> str:
+    """Write a share; one that is not 0 or 1 is not written as such."""
+    text = f"{100 * share:.0f}"
+    if text in ("0", "100") and share not in (0.0, 1.0):
+        return "under 1 %" if text == "0" else "over 99 %"
+    return f"{text} %"
+
+
 def alone_words(alone: "Mapping[View, Mapping[str, float]]") -> str:
     """Put into words what each view of a clip says by itself."""
     best = {view: max(chances, key=chances.__getitem__) for view, chances in alone.items()}
     return ", ".join(
-        f"{view} alone: {printable(label)} {100 * alone[view][label]:.0f} %"
+        f"{view} alone: {printable(label)} {percent(alone[view][label])}"
         for view, label in best.items()
     )
 

@@ -17,7 +17,7 @@ from emotion_llama.server.page import words
 from emotion_llama.server.page.measures import FoundUnit, Measures
 from emotion_llama.server.page.plots import curves
 from emotion_llama.server.page.talk import Piece, Talk
-from emotion_llama.terminal import MODALITY_WORDS, alone_words, colour, evidence_words
+from emotion_llama.terminal import MODALITY_WORDS, alone_words, colour, evidence_words, percent
 
 NOTHING = Html("")
 
@@ -58,14 +58,6 @@ def footer(minutes: int) -> Html:
     """Say at the end of the page what no answer is for, and what happens to clips."""
     parts = (tag("p", f"{words.NOT_FOR_SHORT} {words.CONSENT}"), tag("p", words.kept(minutes)))
     return tag("div", *parts, _class="el-footer el-small")
-
-
-def percent(share: float) -> str:
-    """Write a share; one that is not 0 or 1 is not written as such."""
-    text = f"{100 * share:.0f}"
-    if text in ("0", "100") and share not in (0.0, 1.0):
-        return "under 1 %" if text == "0" else "over 99 %"
-    return f"{text} %"
 
 
 def answer(piece: Piece) -> Html:

@@ -14,9 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from emotion_llama.markup import Html, tag
 from emotion_llama.server.page import words
-from emotion_llama.server.page.panels import percent
 from emotion_llama.server.page.talk import Piece, Talk
-from emotion_llama.terminal import colour
+from emotion_llama.terminal import colour, percent
 
 WIDTH, HEIGHT, MARGIN = 1200, 675, 56
 INK, GREY, PALE, PAPER = "#1b1f24", "#5d6670", "#e6e9ed", "#ffffff"
