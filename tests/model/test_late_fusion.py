@@ -19,14 +19,18 @@ from emotion_llama.prompt import Instruction
 from emotion_llama.records import Features, Sample
 
 LABELS = ("happy", "sad", "angry")
+CHANGED = ("late_fusion", "label_temperature", "evidence_temperatures")
+"""Settings that tests change, of a model that they share."""
 ASKED = Sample("emotion", "Hello", labels=LABELS)
 
 
 @pytest.fixture
 def late_model(tiny_model: EmotionLlama) -> Iterator[EmotionLlama]:
-    tiny_model.config.late_fusion = True
+    config = tiny_model.config
+    known = {name: getattr(config, name) for name in CHANGED}
+    config.late_fusion = True
     yield tiny_model
-    tiny_model.config.late_fusion = False
+    config.update(known)
 
 
 def test_what_is_seen_is_asked_without_words_and_what_is_heard_with_them(whole: Features) -> None:
@@ -90,7 +94,6 @@ def test_what_each_view_would_say_alone_has_its_own_temperature(
     questions = [(ASKED, whole), seen, (ASKED, whole.heard)]
     samples, features = zip(*questions, strict=True)
     found = score_labels(late_model, processor, samples, features, LABELS)
-    config.label_temperature, config.evidence_temperatures = 1.0, {}
     assert [set(views) for views in found.alone] == [{"seen", "heard"}, set(), set()]
     torch.testing.assert_close(found.alone[0]["seen"], found.probabilities[1])
     torch.testing.assert_close(found.alone[0]["heard"], found.probabilities[2])
@@ -103,7 +106,6 @@ def test_a_clip_with_two_views_has_the_temperature_of_the_whole(
     sharp = label_probabilities(late_model, processor, [ASKED], [whole], LABELS)
     config.label_temperature, config.evidence_temperatures = 4.0, {"face": 0.1, "voice": 0.1}
     flat = label_probabilities(late_model, processor, [ASKED], [whole], LABELS)
-    config.label_temperature, config.evidence_temperatures = 1.0, {}
     torch.testing.assert_close((sharp.log() / 4).softmax(-1), flat, rtol=1e-4, atol=1e-6)
 
 
