@@ -17,6 +17,7 @@ from emotion_llama.face import (
     FaceTracker,
     PeakFrame,
     PeakReading,
+    is_talking,
     measure_action_units,
     peak_frame,
 )
@@ -177,7 +178,7 @@ def look_at(
 def report_on(clip: ClipFaces, person: int = 1, reading: PeakReading = "all") -> FaceReport:
     """Measure one person's action units and find their peak.
 
-    Parted lips and jaw drop count towards the peak only where no sound is to be heard.
+    Parted lips and jaw drop count towards the peak only where nobody is heard or seen to talk.
 
     Args:
         clip: what `look_at` gave
@@ -189,7 +190,7 @@ def report_on(clip: ClipFaces, person: int = 1, reading: PeakReading = "all") ->
     """
     track = _person(clip.people, person)
     table = measure_action_units(track, clip.rows_of(track).astype(np.int64))
-    speech_counts = clip.silence is not None
+    speech_counts = not is_talking(track, has_sound=clip.silence is None)
     return FaceReport(
         clip=clip,
         track=track,

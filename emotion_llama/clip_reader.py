@@ -16,6 +16,7 @@ from emotion_llama.face import (
     FaceDetector,
     FaceLandmarker,
     NetworkDetector,
+    is_talking,
     measure_action_units,
     peak_frame,
     track_faces,
@@ -162,7 +163,9 @@ class ClipReader:
         peak = None
         if clip.faces is not None:
             units = measure_action_units(clip.faces)
-            peak = peak_frame(units, speech_counts=clip.waveform is None)
+            peak = peak_frame(
+                units, speech_counts=not is_talking(clip.faces, has_sound=clip.waveform is not None)
+            )
         if peak is None:
             note = "no action units could be measured: the key frame is the middle one"
             return replace(clip, warnings=(*clip.warnings, note))

@@ -138,8 +138,8 @@ class BuildConfig(BaseModel):
     """Units summed at the peak, see `emotion_llama.face.peak`."""
 
     peak_speech: Literal["unless-talking", "count"] = "unless-talking"
-    """Whether parted lips and a dropped jaw count at the peak: only of a silent clip, or always, as
-    published."""
+    """Whether parted lips and a dropped jaw count at the peak: only where nobody is heard or seen
+    to talk, or always, as published."""
 
     peak_weights: Literal["confidence", "none"] = "confidence"
     """How units weigh in the sum at the peak: by how surely they are measured, or all alike, as

@@ -11,7 +11,7 @@ import numpy as np
 
 from emotion_llama.config import PEAK_SMOOTHING_S
 from emotion_llama.face import action_units as measured_by
-from emotion_llama.face import measure_action_units, peak_frame, smoothed
+from emotion_llama.face import is_talking, measure_action_units, peak_frame, smoothed
 from emotion_llama.merr.facial import face_measures, facial_clues
 from emotion_llama.merr.records import Clue, ClueKind, FaceMeasures, VoiceMeasures
 from emotion_llama.merr.voice_clues import voice_clues, voice_measures
@@ -21,7 +21,7 @@ from emotion_llama.version import __version__
 from emotion_llama.voice import measure_prosody, packaged_norm
 from emotion_llama.voice.frames import SAMPLE_RATE_HZ
 
-VERSION = f"1, {measured_by.PRODUCER} {measured_by.VERSION}"
+VERSION = f"2, {measured_by.PRODUCER} {measured_by.VERSION}"
 """Changes when the same clip gives other evidence: stored features of encoders that read it do not
 fit then."""
 
@@ -85,7 +85,7 @@ def measured_face(clip: Clip) -> FaceMeasures | None:
     track, table = clip.faces, measured_units(clip)
     if track is None or track.scores is None or table is None:
         return None
-    talking = clip.waveform is not None
+    talking = is_talking(track, has_sound=clip.waveform is not None)
     return face_measures(
         table,
         peak_frame(table, speech_counts=not talking),

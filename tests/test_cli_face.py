@@ -7,6 +7,7 @@ from types import ModuleType
 import av
 import numpy as np
 import pytest
+from face import planted
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -122,6 +123,19 @@ def test_overwrite_replaces(gap: Path, tmp_path: Path) -> None:
     table.write_text("old")
     assert run("face", gap, "--csv", table, "--overwrite").exit_code == 0
     assert len(read_action_units(table).times_s) == 8
+
+
+def test_lips_that_talk_without_sound_are_left_out_and_said(tmp_path: Path) -> None:
+    path, hopper = tmp_path / "mute.mp4", planted.load("hopper")
+    with FilmWriter(path) as film:
+        for number, level in enumerate((0.0, 0.9, 0.2, 0.8, 0.1, 1.0, 0.3, 0.9, 0.0)):
+            film.add(planted.render(hopper, "jaw_open", level), number / 5)
+    result = run("face", path)
+    assert result.exit_code == 0, result.output
+    left_out = "AU25, AU26 and AU27 (parted lips, dropped jaw), for the lips are seen to talk"
+    assert f"{left_out}, though there is no sound (the file has no sound)" in words_of(
+        result.stdout
+    )
 
 
 def test_gaps_are_named_and_drawn(gap: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from emotion_llama.face.landmarks import FaceLandmarker, FacePoints
 from emotion_llama.face.peak import PeakFrame, PeakReading, peak_frame, smoothed
 from emotion_llama.face.shape import frontal, head_pose
 from emotion_llama.face.tables import read_action_units, write_action_units
+from emotion_llama.face.talking import is_talking
 from emotion_llama.face.tracker import FaceTracker, track_faces, whole_frame_track
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "crop_face",
     "frontal",
     "head_pose",
+    "is_talking",
     "measure_action_units",
     "peak_frame",
     "read_action_units",

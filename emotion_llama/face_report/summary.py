@@ -128,10 +128,14 @@ def _peak_words(report: FaceReport) -> Text:
 
 
 def _left_out_words(report: FaceReport) -> str:
+    silence = report.clip.silence
     words = "blinks; AU25, AU26 and AU27 (parted lips, dropped jaw), "
-    words += "for the clip has audible sound and talking moves them too"
     if report.speech_counts:
-        words = f"blinks; AU25, AU26 and AU27 count, for there is no sound ({report.clip.silence})"
+        words = f"blinks; AU25, AU26 and AU27 count, for there is no sound ({silence})"
+    elif silence is None:
+        words += "for the clip has audible sound and talking moves them too"
+    else:
+        words += f"for the lips are seen to talk, though there is no sound ({silence})"
     if report.peak is None or report.peak.reading == "all":
         return words
     num_rare = len(report.table.units) - len(report.left_out) - len(report.peak.units)

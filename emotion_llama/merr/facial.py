@@ -88,7 +88,7 @@ def face_measures(
         num_frames: frames of the clip that were looked at
         coverage: share of them that show the face
         score: mean probability that what was followed is a face
-        talking: whether sound is to be heard
+        talking: whether somebody may be talking (`emotion_llama.face.is_talking`)
 
     Returns:
         measures on the scale of the table; numbers have `DECIMALS` decimals

@@ -20,6 +20,7 @@ from emotion_llama.face import (
     FaceLandmarker,
     NetworkDetector,
     action_units,
+    is_talking,
     measure_action_units,
     peak_frame,
     read_action_units,
@@ -225,9 +226,8 @@ class ClipMeter:
         track = faces.people[0]
         table = measure_action_units(track, faces.rows_of(track).astype(np.int64))
         score = None if track.scores is None else float(np.mean(track.scores))
-        measures = self._at_peak(
-            table, len(faces.times_s), track.coverage, score, faces.silence is None, missing
-        )
+        talking = is_talking(track, has_sound=faces.silence is None)
+        measures = self._at_peak(table, len(faces.times_s), track.coverage, score, talking, missing)
         found_by = ", ".join(f"{name} {version}" for name, version in self._finders.items())
         return measures, (table.producer, f"{table.version}; {found_by}")
 
@@ -259,7 +259,8 @@ class ClipMeter:
         followed = table.tracked
         sure = [values[followed] for values in table.confidence.values()]
         score = float(np.nanmean(sure)) if followed.any() and sure else None
-        talking = faces is None or faces.silence is None
+        shown = faces.people[0] if faces is not None and faces.people else None
+        talking = faces is None or is_talking(shown, has_sound=faces.silence is None)
         coverage = float(np.mean(followed))
         missing.pop("facial", None)  # the table has what the file, without a picture, has not
         measures = self._at_peak(table, len(followed), coverage, score, talking, missing)

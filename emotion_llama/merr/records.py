@@ -96,7 +96,7 @@ class FaceMeasures:
     score: float | None
     """mean probability that what was followed is a face"""
     talking: bool | None
-    """whether sound is to be heard; parted lips and jaw drop then say little"""
+    """whether somebody is heard or seen to talk; parted lips and jaw drop then say little"""
 
 
 @dataclass(frozen=True)

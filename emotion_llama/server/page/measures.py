@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from emotion_llama.evidence import measured_units
-from emotion_llama.face import peak_frame
+from emotion_llama.face import is_talking, peak_frame
 from emotion_llama.face.drawing import PERSON, draw_box, draw_points
 from emotion_llama.face.movements import FULL
 from emotion_llama.records import ActionUnitTable, Clip, FaceTrack
@@ -96,7 +96,8 @@ def measure(clip: Clip, span: tuple[float, float] | None = None) -> Measures:
     start_s = span[0] if span else 0.0
     end_s = start_s + (clip.duration_s or 0.0)
     table = measured_units(clip)
-    peak = None if table is None else peak_frame(table, speech_counts=clip.waveform is None)
+    talking = is_talking(clip.faces, has_sound=clip.waveform is not None)
+    peak = None if table is None else peak_frame(table, speech_counts=not talking)
     row = _row_at(clip.faces, clip.key_frame_s)
     is_timed = end_s > start_s
     return Measures(
