@@ -28,6 +28,10 @@ if [ -z "$data" ]; then
 fi
 out="${out:-runs/mini${quick:+-quick}}"
 python="${PYTHON:-.venv/bin/python}"
+if ! "$python" -c "import matplotlib, sklearn, soundfile, tensorboard"; then
+    echo "found that $python lacks what training needs; run $python -m pip install -e '.[train]'" >&2
+    exit 2
+fi
 mkdir -p "$out"
 if [ -e "$out/.seed" ] && [ "$(cat "$out/.seed")" != "$seed" ]; then
     echo "found $out begun with seed $(cat "$out/.seed"), expected $seed; give another folder with --out" >&2
