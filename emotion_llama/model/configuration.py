@@ -65,8 +65,8 @@ class EmotionLlamaConfig(PreTrainedConfig):
     labels: tuple[str, ...] | list[str] = MERR.labels
     label_temperature: float | int = 1.0
     evidence_temperatures: dict[str, float] = field(default_factory=dict)
-    """temperature of answers that rest on ``face``, ``voice`` or ``words`` alone; all others, and
-    those without an entry, have ``label_temperature``"""
+    """temperature of answers that rest on ``face`` (a still one), ``voice`` or ``words`` alone; all
+    others, and those without an entry, have ``label_temperature``"""
     late_fusion: bool = False
     """whether the emotion is asked of what is seen and of what is heard, with the words, apart, and
     the answers multiply (`emotion_llama.model.late_fusion`); the published model has one prompt"""

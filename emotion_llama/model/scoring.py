@@ -19,6 +19,8 @@ from emotion_llama.records import Features, Sample, View
 
 _BREADTH = 0.9
 """Temperature of continuations: they have to differ; at 1.2 the small preset writes nonsense."""
+_CONTRAST = 2.0
+"""How far an answer leans away from what it would be of a barer clip: with 4 the same is stated."""
 
 Watch = Callable[[int, str], bool]
 """Told the number of a row and its text so far; gives whether anybody still waits for it."""
@@ -94,9 +96,13 @@ def _temperatures(
 
 
 def evidence_of(sample: Prompted, features: Features) -> str:
-    """Say what an answer rests on: ``face``, ``voice``, ``words``, or several joined by ``+``."""
+    """Say what an answer rests on: ``face``, ``voice``, ``words``, or several joined by ``+``.
+
+    A face that moves is ``face+motion``: how sure to be of it cannot be learned from stills.
+    """
     there = {
         "face": features.has_face,
+        "motion": features.temporal is not None,
         "voice": features.audio is not None,
         "words": isinstance(sample, Sample) and bool(sample.transcript),
     }

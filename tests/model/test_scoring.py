@@ -25,7 +25,8 @@ FACE, VOICE = torch.ones(2), torch.ones(3)
     ("sample", "features", "expected"),
     [
         (Sample("emotion"), Features(local=FACE), "face"),
-        (Sample("emotion"), Features(temporal=FACE), "face"),
+        (Sample("emotion"), Features(temporal=FACE), "face+motion"),
+        (Sample("emotion"), Features(local=FACE, temporal=FACE), "face+motion"),
         (Sample("emotion"), Features(audio=VOICE), "voice"),
         (Sample("emotion", "Hello"), Features(), "words"),
         (Sample("emotion", "Hello"), Features(local=FACE, audio=VOICE), "face+voice+words"),
