@@ -164,6 +164,8 @@ class Predictor:
         except (OSError, ValueError) as error:
             msg = f"preset {str(preset)!r} cannot be loaded from {folder}: {error}"
             raise PresetError(msg) from error
+        if kind == torch.float32 and quantize_bits is None:
+            model.merge_lora()  # in half precision it would round the published weights
         return cls(
             model,
             processor,

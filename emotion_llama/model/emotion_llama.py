@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -115,6 +116,27 @@ class EmotionLlama(PreTrainedModel):
             for name, parameter in self.named_parameters()
             if name.startswith("projector.") or ".lora_" in name
         }
+
+    def merge_lora(self) -> None:
+        """Add every LoRA to the weight it belongs to and remove it: answers without its cost.
+
+        Raises:
+            ValueError: the language model is quantised, which would round LoRA away
+        """
+        if getattr(self, "is_quantized", False):
+            msg = (
+                "LoRA is to be merged into a quantised language model; load the model without "
+                "quantisation, give it the checkpoint, and merge then"
+            )
+            raise ValueError(msg)
+        layers = {name: one for name, one in self.named_modules() if isinstance(one, LoraLayer)}
+        for name, layer in layers.items():
+            layer.merge(safe_merge=True)
+            parent, _, attribute = name.rpartition(".")
+            setattr(self.get_submodule(parent), attribute, layer.get_base_layer())
+        if layers:
+            del self.language_model.peft_config
+        self.config.lora_rank = 0
 
     def embed(
         self,

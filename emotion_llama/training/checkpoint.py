@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -172,7 +171,10 @@ def write_model(
         msg = f"{folder} exists and is not an empty folder; give a new one"
         raise FileExistsError(msg)
     if merge:
-        _merge_lora(model)
+        try:
+            model.merge_lora()
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
@@ -249,23 +251,3 @@ def _laid_out_as(parameter: nn.Parameter, tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     whole = tensor.to(parameter.device, parameter.dtype)
     return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
-
-
-def _merge_lora(model: EmotionLlama) -> None:
-    """Add every LoRA to the weight it belongs to and remove it."""
-    if getattr(model, "is_quantized", False):
-        msg = (
-            "LoRA is to be merged into a quantised language model; load the model without "
-            "quantisation, give it the checkpoint, and merge then"
-        )
-        raise CheckpointError(msg)
-    layers = {
-        name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)
-    }
-    for name, layer in layers.items():
-        layer.merge(safe_merge=True)
-        parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, layer.get_base_layer())
-    if layers:
-        del model.language_model.peft_config
-    model.config.lora_rank = 0
