@@ -565,7 +565,12 @@ class Predictor:
         ]
         samples, features = self._questions([requests[row] for row in rows], "reason", offered)
         drafts = [
-            Draft(views_of(sample, feature), grounds[row], reasons[row], ruled_out[row])
+            Draft(
+                views_of(sample, feature, self.extractor.without_clues(feature)),
+                grounds[row],
+                reasons[row],
+                ruled_out[row],
+            )
             for row, sample, feature in zip(rows, samples, features, strict=True)
         ]
         listening = {} if watch is None else {"watch": _of_rows(watch, rows)}

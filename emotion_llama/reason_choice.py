@@ -145,6 +145,7 @@ def parts_measured(ground: Ground) -> set[Part]:
 def next_clause(text: str, options: Sequence[Continuation], ground: Ground) -> Continuation | None:
     """Choose how a reason goes on: by the clause that states most of what was measured.
 
+    Of those that state as much, what was measured most surely of a face and a voice comes first.
     Conclusions that follow from what is stated come before others, and of these, where the label is
     no certainty, those that say so. Of several alike, the one that was written most often is the
     most fluent.
@@ -176,12 +177,21 @@ def _ends_well(reason: str, last: str, label: str) -> bool:
     return reason.endswith(".") and label in last and _CONCLUDES.search(last) is not None
 
 
-def _merit(one: Continuation, ground: Ground) -> tuple[int, bool, bool]:
+def _merit(one: Continuation, ground: Ground) -> tuple[int, int, bool, bool]:
     """How good a continuation is: what it states; whether it concludes truly, and as surely."""
+    stated = {clue.feature for clue in statements(one.text)}
     is_true = one.is_finished and concludes_truly(one.text, ground)
     conclusion = conclusion_of(one.text) if one.is_finished else None
     is_fit = conclusion is not None and conclusion.is_hedged == ground.is_unsure
-    return len(statements(one.text)), is_true, is_fit
+    return len(stated), len(stated & _surest(ground)), is_true, is_fit
+
+
+def _surest(ground: Ground) -> set[str]:
+    """Name what was measured most surely of each modality; evidence has that first."""
+    first: dict[Modality, str] = {}
+    for one in ground.evidence:
+        first.setdefault(one.modality, one.feature)
+    return set(first.values())
 
 
 def _says_something(text: str, clause: str, ground: Ground) -> bool:

@@ -6,6 +6,7 @@ model's own; what is chosen is which of its clauses stand.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,8 +29,6 @@ from emotion_llama.reason_choice import (
 from emotion_llama.reason_conclusion import Part
 from emotion_llama.records import Features, Sample
 
-SEED = 0
-"""Of the clauses that are drawn."""
 MOST_CLAUSES, CLAUSE_TOKENS = 12, 40
 """Of a reason, closed sentences counted, and of one clause: what `mini` learned has at most seven
 clauses of 20 tokens, and a conclusion of 40."""
@@ -50,21 +49,33 @@ class ClipView:
     features: Features
     part: Part | None = None
     """what alone is shown; ``None``: everything"""
+    bare: Features | None = None
+    """the same without what was measured, from which clauses lean away; ``None``: they do not"""
+
+    @property
+    def upright(self) -> "ClipView":
+        """The same view, leaning away from nothing."""
+        return replace(self, bare=None)
 
 
-def views_of(sample: Sample, features: Features) -> list[ClipView]:
+def views_of(sample: Sample, features: Features, bare: Features) -> list[ClipView]:
     """Give a clip whole and, where it has several parts, its face and its voice alone.
 
     A small model reads what was measured of one part more surely than of several together.
+
+    Args:
+        sample: the question
+        features: of the clip
+        bare: the same without what was measured
     """
     alone = replace(sample, transcript=None)
     parts: list[ClipView] = []
     if features.has_face:
-        parts.append(ClipView(alone, features.seen, "face"))
+        parts.append(ClipView(alone, features.seen, "face", bare.seen))
     if features.audio is not None:
-        parts.append(ClipView(alone, features.heard, "voice"))
+        parts.append(ClipView(alone, features.heard, "voice", bare.heard))
     has_one = len(parts) < 2 and not sample.transcript
-    return [ClipView(sample, features), *(() if has_one else parts)]
+    return [ClipView(sample, features, bare=bare), *(() if has_one else parts)]
 
 
 def _nobody(_number: int, _text: str) -> bool:
@@ -93,8 +104,8 @@ def true_reasons(
 ) -> list[str]:
     """Go on from the true beginnings of reasons with what was measured, all of them together.
 
-    Clauses are drawn with a fixed seed of each reason, so that a clip has the same reason every
-    time, whatever it is written together with.
+    Clauses are drawn with a seed that each reason gives itself, so that a clip has the same reason
+    every time, whatever it is written together with.
 
     Args:
         model: in evaluation mode; its configuration says how many clauses are drawn
@@ -106,7 +117,7 @@ def true_reasons(
         the new reasons; the old one where the model writes no clause that keeps to what was
         measured, and the text so far where nobody waits any more
     """
-    writers = [_Writer(draft, torch.Generator().manual_seed(SEED)) for draft in drafts]
+    writers = [_Writer(draft) for draft in drafts]
     while waiting := [writer for writer in writers if writer.result is None]:
         options = continue_answers(
             model,
@@ -129,14 +140,16 @@ class _Writer:
 
     A clause is asked of the whole clip first, and of its parts where the whole gives nothing that
     was measured, or concludes before something is said of each part that was measured. A part alone
-    knows nothing of the others: where they have been spoken of, it gives a sentence of its own.
+    knows nothing of the others: where they have been spoken of, it gives a sentence of its own. All
+    of them lean to what was measured at first; a conclusion is asked of the whole clip as it is.
     """
 
-    def __init__(self, draft: Draft, generator: torch.Generator) -> None:
+    def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.text = true_part(draft.reason, draft.ground)
         self.result: str | None = None
-        self._generator = generator
+        # of its own: with one seed for all, luck would be all clips' alike
+        self._generator = torch.Generator().manual_seed(zlib.crc32(draft.reason.encode()))
         self._is_closed = False
         self._num_clauses = 0
         self._asked_alone: set[Part] = set()
@@ -146,9 +159,10 @@ class _Writer:
         self._best: Continuation | None = None
         whole, *parts = self.draft.views
         ends = self.text.endswith(".")  # a conclusion is read off the text, whatever is shown
-        self._views = [whole, *(view for view in parts if ends or self._knows_enough(view))]
+        views = [whole, *(view for view in parts if ends or self._knows_enough(view))]
+        self._views = [*(() if ends else views), *(view.upright for view in views)]
         if ends or not self.text:
-            self._views += [whole] * MORE_DRAWS
+            self._views += [whole.upright] * MORE_DRAWS
 
     def _knows_enough(self, view: ClipView) -> bool:
         return view.part in self._unsaid or parts_spoken_of(self.text) <= {view.part}
@@ -166,8 +180,14 @@ class _Writer:
     def begun(self) -> Begun:
         """What is to be written on next."""
         view = self._views[0]
-        beginning = "" if self._needs_sentence(view) else self.text
-        return Begun(view.sample, view.features, beginning, self.draft.ruled_out, self._generator)
+        return Begun(
+            view.sample,
+            view.features,
+            "" if self._needs_sentence(view) else self.text,
+            self.draft.ruled_out,
+            self._generator,
+            view.bare,
+        )
 
     def take(self, options: Sequence[Continuation]) -> None:
         """Choose among clauses of the present view, or go on to the next view."""
@@ -176,7 +196,8 @@ class _Writer:
         if view.part is not None and self._needs_sentence(view):
             text = f"{_closed(text)} "
             options = [replace(one, text=one.text.lstrip()) for one in options]
-            self._asked_alone.add(view.part)
+            if view.bare is None:
+                self._asked_alone.add(view.part)
         elif self._is_closed:
             options = [one for one in options if not one.text.startswith(" and")]
         found = next_clause(text, options, self.draft.ground)

@@ -83,6 +83,14 @@ def test_a_reason_goes_on_with_a_clause_that_was_measured() -> None:
     assert next_clause(f"{SMILE}, and", options[:1], GROUND) is None
 
 
+def test_of_two_clauses_the_one_that_was_measured_more_surely_stands() -> None:
+    lids = "the upper eyelids are slightly raised"
+    ground = Ground((EVIDENCE[0], found("local", "AU05", "slight")), label="happy")
+    options = [Continuation(f"{text}. So", False) for text in (lids, lids, SMILE)]
+    assert next_clause("", options, ground) == Continuation(f"{SMILE}.", False)
+    assert next_clause("", options[:2], ground) == Continuation(f"{lids}.", False)
+
+
 def test_a_reason_ends_only_with_the_label_and_about_the_person() -> None:
     ends = Continuation(f" {HAPPY}", True)
     assert next_clause(f"{SMILE}.", [ends], GROUND) == Continuation(f"{SMILE}. {HAPPY}", True)
@@ -151,13 +159,18 @@ def test_a_clip_with_several_parts_is_looked_at_part_by_part() -> None:
     vector = torch.ones(2)
     sample = Sample("reason", "Hello")
     whole = Features(vector[None], vector, vector, vector, vector)
-    views = views_of(sample, whole)
+    bare = Features(-vector[None], -vector, -vector, -vector, -vector)
+    views = views_of(sample, whole, bare)
     assert [one.part for one in views] == [None, "face", "voice"]
     assert [one.features.present for one in views] == [
         ("global", "local", "temporal", "audio"),
         ("global", "local", "temporal"),
         ("audio",),
     ]
+    assert [one.bare and one.bare.present for one in views] == [o.features.present for o in views]
+    assert views[1].bare is not None and views[1].bare.local is bare.local
+    assert views[1].upright.bare is None and views[1].upright.features is views[1].features
     assert [one.sample.transcript for one in views] == ["Hello", None, None]
-    assert len(views_of(Sample("reason"), Features(audio=vector))) == 1, "that is all there is"
-    assert len(views_of(sample, Features(audio=vector))) == 2
+    heard = Features(audio=vector)
+    assert len(views_of(Sample("reason"), heard, heard)) == 1, "that is all there is"
+    assert len(views_of(sample, heard, heard)) == 2

@@ -28,7 +28,7 @@ def found(modality: Modality, feature: str, reading: str) -> Evidence:
 SEEN, HEARD = found("local", "AU12", "strong"), found("audio", "pitch", "clearly high")
 
 Asked = tuple[str, str]
-"""The view that was asked, and what it was to go on from."""
+"""The view that was asked, and what it was to go on from; ``leaning ...``: to what was measured."""
 
 
 @pytest.fixture
@@ -47,7 +47,10 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[Aske
             _model: Any, _processor: Any, begun: Sequence[Begun], **_: Any
         ) -> list[list[tuple[str, bool]]]:
             (one,) = begun
-            key = (name_of(one.features), one.beginning)
+            leans = "leaning " * (one.bare is not None)
+            if one.bare is not None:
+                assert one.bare.present == one.features.present
+            key = (leans + name_of(one.features), one.beginning)
             asked.append(key)
             said = left.get(key, [])
             text = said.pop(0) if said else " nothing."
@@ -56,11 +59,15 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[Aske
         monkeypatch.setattr(reason_writing, "continue_answers", continue_answers)
         model: Any = SimpleNamespace(config=SimpleNamespace(reason_candidates=1))
         ground = Ground(evidence, label="happy")
-        views = views_of(Sample("reason"), FEATURES)
+        views = views_of(Sample("reason"), FEATURES, FEATURES)
         (reason,) = true_reasons(model, None, [Draft(views, ground, draft, ())])  # type: ignore[arg-type]
         return reason, asked
 
     return write_on
+
+
+def upright(asked: Sequence[Asked]) -> list[Asked]:
+    return [one for one in asked if not one[0].startswith("leaning")]
 
 
 def name_of(features: Features) -> str:
@@ -83,11 +90,29 @@ def test_what_is_missing_is_asked_of_its_part_alone_and_has_a_sentence_of_its_ow
     )
     assert reason == f"{SMILE}. {PITCH}. {BOTH}"
     assert asked == [
+        ("leaning whole", f"{SMILE};"),
+        ("leaning face", f"{SMILE};"),
+        ("leaning voice", ""),
         ("whole", f"{SMILE};"),
         ("face", f"{SMILE};"),
         ("voice", ""),
         ("whole", f"{SMILE}. {PITCH}."),
     ]
+
+
+def test_what_leans_to_the_measures_comes_first(
+    write: Callable[..., tuple[str, list[Asked]]],
+) -> None:
+    reason, asked = write(
+        f"{SMILE}; the jaw is strongly lowered. {HAPPY}",
+        (SEEN, HEARD),
+        {
+            ("leaning voice", ""): [f"{PITCH}. The"],
+            ("whole", f"{SMILE}. {PITCH}."): [f" {BOTH}</s>"],
+        },
+    )
+    assert reason == f"{SMILE}. {PITCH}. {BOTH}"
+    assert upright(asked) == [("whole", f"{SMILE}. {PITCH}.")]
 
 
 def test_a_part_that_gives_nothing_is_asked_once(
@@ -129,7 +154,9 @@ def test_a_reason_stays_where_nothing_that_was_measured_is_written(
     draft = f"The jaw is strongly lowered. {HAPPY}"
     reason, asked = write(draft, (SEEN,), {})
     assert reason == draft
-    assert asked == [("whole", ""), ("face", ""), ("voice", ""), *[("whole", "")] * MORE_DRAWS]
+    views = [("whole", ""), ("face", ""), ("voice", "")]
+    assert upright(asked) == [*views, *[("whole", "")] * MORE_DRAWS]
+    assert asked[:3] == [(f"leaning {name}", text) for name, text in views]
 
 
 def test_words_about_a_part_that_was_measured_must_state_something(

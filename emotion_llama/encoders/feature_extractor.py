@@ -172,6 +172,16 @@ class FeatureExtractor:
         encoders = (self.audio, self.global_, self.local, self.temporal)
         return any(clue_names(encoder) for encoder in encoders)
 
+    def without_clues(self, features: Features) -> Features:
+        """Give the same features as if nothing had been measured: what encoders learned stays."""
+        bare: dict[str, Tensor] = {}
+        encoders = {"audio": self.audio, "local": self.local, "temporal": self.temporal}
+        for role, encoder in encoders.items():
+            value, count = getattr(features, role), len(clue_names(encoder))
+            if value is not None and count:
+                bare[role] = torch.cat([value[:-count], torch.zeros_like(value[-count:])])
+        return replace(features, **bare)
+
     @torch.no_grad()
     def with_global(self, features: Features, key_frame: NDArray[np.uint8]) -> Features:
         """Run the global encoder on a key frame that was kept, beside features that were stored.

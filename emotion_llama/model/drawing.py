@@ -5,6 +5,7 @@ continuation is for. The library's own sampling has one stream of random numbers
 each prompt has its own, so that what it gets does not depend on what it is drawn together with.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from emotion_llama.model.emotion_llama import EmotionLlama, token_positions
 
 TOP_K = 50
 """Only so many most probable tokens are drawn, the usual setting of ``transformers``."""
+PLAUSIBLE = 0.02
+"""Where a prompt leans away from another, only tokens are drawn that it finds at least so probable
+by itself, as a share of its most probable one (the plausibility constraint of Li et al. 2023,
+"Contrastive decoding", who have .1)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def draw(
     attention_mask: torch.Tensor,
     ruled_out: Sequence[Sequence[int]] = (),
     is_over: Callable[[int, Sequence[int]], bool] = _never,
+    contrast: torch.Tensor | None = None,
     **inputs: torch.Tensor,
 ) -> torch.Tensor:
     """Continue each prompt several times.
@@ -54,15 +60,19 @@ def draw(
     Each prompt runs once, and so does what continuations have in common: they are a tree behind it,
     whose nodes see their own path only. Prompts drawn together and alone differ by rounding only.
 
+    With ``contrast`` a prompt leans away from another one: logits are (1 + c) own - c other (Shi et
+    al. 2024, "Trusting your evidence: hallucinate less with context-aware decoding").
+
     Args:
         model: in evaluation mode, with an attention that takes a mask (sdpa or eager)
         generators: random numbers of each prompt, b of them; on the CPU, so that every device draws
             the same ones
         rules: how is drawn
-        input_ids: prompts, left-padded, [b x s]
-        attention_mask: 1 for tokens, 0 for padding, [b x s]
+        input_ids: prompts, left-padded, [b x s]; with ``contrast`` the others behind them, [2b x s]
+        attention_mask: 1 for tokens, 0 for padding, as large
         ruled_out: ids of tokens that the continuations of each prompt may not hold
         is_over: given the prompt's number and the new tokens of a continuation: whether they do
+        contrast: how far each prompt leans away from its other, c, [b]; 0 not at all
         **inputs: the other arguments of `EmotionLlama.embed`
 
     Returns:
@@ -76,10 +86,10 @@ def draw(
         use_cache=True,
         logits_to_keep=1,
     )
-    cache, logits = prefill.cache, prefill.logits  # [b x 1 x v]
-    first = attention_mask.sum(-1, keepdim=True)  # position of the next token, [b x 1]
-    seen = attention_mask.bool().unsqueeze(1)  # by each node, [b x 1 x s]
-    node = input_ids.new_zeros(len(seen), rules.count)  # of each continuation, [b x n]
+    cache, logits = prefill.cache, _leaning(prefill.logits, contrast)  # [b x 1 x v]
+    first = attention_mask.sum(-1, keepdim=True)  # position of the next token, [b or 2b x 1]
+    seen = attention_mask.bool().unsqueeze(1)  # by each node, [b or 2b x 1 x s]
+    node = input_ids.new_zeros(len(generators), rules.count)  # of each continuation, [b x n]
     live = torch.ones_like(node, dtype=torch.bool)
     drawn = input_ids.new_full((*node.shape, rules.max_new_tokens), rules.pad_token_id)
     for step in range(rules.max_new_tokens):
@@ -91,6 +101,8 @@ def draw(
         if not live.any():
             return drawn[:, :, : step + 1]
         parents, new_ids, node = _grown(node, drawn[:, :, step], live)
+        if contrast is not None:  # the others go the same way
+            parents, new_ids = parents.repeat(2, 1), new_ids.repeat(2, 1)
         own = torch.eye(parents.shape[1], dtype=torch.bool, device=seen.device)
         seen = torch.cat(
             [
@@ -99,13 +111,24 @@ def draw(
             ],
             -1,
         )
-        logits = language_model(
+        grown = language_model(
             input_ids=new_ids,
             attention_mask=_additive(seen, logits.dtype),
             position_ids=(first + step).expand_as(parents),
             cache=cache,
-        ).logits
+        )
+        logits = _leaning(grown.logits, contrast)
     return drawn
+
+
+def _leaning(logits: torch.Tensor, contrast: torch.Tensor | None) -> torch.Tensor:
+    """Let prompts lean away from others, [2b x m x v] -> [b x m x v]; without, as they are."""
+    if contrast is None:
+        return logits
+    own, other = logits.float().log_softmax(-1).chunk(2)
+    c = contrast.to(own).view(-1, 1, 1)
+    least = own.amax(-1, keepdim=True) + math.log(PLAUSIBLE)
+    return ((1 + c) * own - c * other).masked_fill((own < least) & (c > 0), -torch.inf)
 
 
 def _grown(
@@ -181,5 +204,6 @@ def _noise(
     """
     noise = torch.ones(like.shape)
     for prompt in live.any(-1).nonzero()[:, 0].tolist():
-        noise[prompt].exponential_(generator=generators[prompt])
+        # exponential numbers, in a fifth of the time of ``exponential_``
+        noise[prompt].uniform_(generator=generators[prompt]).log_().neg_()
     return noise.to(like.device)

@@ -165,6 +165,8 @@ class Begun:
     """words that it may not hold; only those that are one token can be kept out"""
     generator: torch.Generator
     """random numbers that are its alone"""
+    bare: Features | None = None
+    """the same without what is to be brought out: the answer leans away from what this would say"""
 
 
 def continue_answers(
@@ -206,11 +208,18 @@ def continue_answers(
     )
     samples = [one.sample for one in begun]
     features = [one.features for one in begun]
+    contrast = None
+    if any(one.bare is not None for one in begun):
+        contrast = torch.tensor([0.0 if one.bare is None else _CONTRAST for one in begun])
+        samples, features = 2 * samples, [*features, *(one.bare or one.features for one in begun)]
     drawn = draw(
         model,
         [one.generator for one in begun],
         rules,
-        **model_inputs(model, processor, samples, features, beginnings=ids),
+        **model_inputs(
+            model, processor, samples, features, beginnings=ids * (len(samples) // len(begun))
+        ),
+        contrast=contrast,
         ruled_out=[_single_tokens(processor, one.ruled_out) for one in begun],
         is_over=lambda number, tokens: is_over(written(number, tokens)),
     )

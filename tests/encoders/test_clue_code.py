@@ -6,7 +6,7 @@ import torch
 
 from emotion_llama.encoders import FaceLocalEncoder, FeatureExtractor, MelAudioEncoder
 from emotion_llama.encoders.clue_code import CLUE_SIZE, TOLD, clue_code
-from emotion_llama.records import Clip, Evidence, Modality
+from emotion_llama.records import Clip, Evidence, Features, Modality
 
 NAMES = ("AU04 clear", "AU12 clear", "AU12 strong")
 
@@ -48,6 +48,10 @@ def test_features_carry_the_clues_beside_what_was_learned() -> None:
     assert reading.output_dim == len(feature) == 10
     assert torch.equal(feature[:8], without)
     assert feature[8:].tolist() == [CLUE_SIZE, 0.0]
+    bare = FeatureExtractor(audio=reading).without_clues(Features(audio=feature, local=feature))
+    assert bare.audio is not None and bare.local is feature, "nobody here reads clues of a face"
+    assert bare.audio.tolist() == [*without.tolist(), 0.0, 0.0]
+    assert FeatureExtractor(audio=plain).without_clues(bare).audio is bare.audio
 
 
 def test_an_extractor_says_whether_it_reads_clues() -> None:

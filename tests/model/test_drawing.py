@@ -7,7 +7,7 @@ import torch
 from transformers import TopKLogitsWarper
 
 from emotion_llama.model import EmotionLlama, EmotionLlamaProcessor
-from emotion_llama.model.drawing import DrawRules, _grown, draw
+from emotion_llama.model.drawing import PLAUSIBLE, DrawRules, _grown, _noise, draw
 from emotion_llama.records import Features, Sample
 
 SAMPLES = [Sample("reason", "Hello, we have won the game!"), Sample("reason")]
@@ -67,11 +67,54 @@ def test_draws_are_those_of_a_plain_loop_without_cache(
             scores = tiny_model(**asked).logits[:, -1]
             scores[:, [5, 9]] = -torch.inf
             shares.append(warper(None, scores / how.temperature).softmax(-1))
-        tokens = torch.multinomial(torch.cat(shares), 1, generator=generator)[:, 0].tolist()
+        together = torch.cat(shares)
+        noise = -torch.rand(together.shape, generator=generator).log()
+        tokens = (together / noise).argmax(-1).tolist()
         for number, token in enumerate(tokens):
             rows[number].append(how.pad_token_id if over[number] else token)
             over[number] |= token == how.eos_token_id
     assert drawn.tolist() == rows
+
+
+def test_the_largest_share_over_noise_is_a_draw_from_the_shares() -> None:
+    shares = torch.tensor([0.6, 0.3, 0.1, 0.0])
+    like = shares.expand(1, 20_000, 4)
+    noise = _noise(seeds(0), torch.ones(1, 20_000, dtype=torch.bool), like)
+    counts = (like / noise).argmax(-1).flatten().bincount(minlength=4)
+    assert (counts / 20_000).tolist() == pytest.approx(shares.tolist(), abs=0.012)
+    assert counts[3] == 0
+
+
+def test_a_prompt_leans_away_from_its_other(
+    tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
+) -> None:
+    """Greedy draws are those of a plain loop over both; the loop has no cache."""
+    strength, rows = 2.0, []
+    for _ in range(4):
+        both = processor(SAMPLES, [whole, whole], beginnings=[rows, rows])
+        own, other = tiny_model(**both).logits[:, -1].log_softmax(-1)
+        is_plausible = own >= own.max() + torch.log(torch.tensor(PLAUSIBLE))
+        scores = ((1 + strength) * own - strength * other).where(is_plausible, -torch.inf)
+        rows.append(int(scores.argmax()))
+    drawn = draw(
+        tiny_model,
+        seeds(0),
+        rules(processor, top_k=1, max_new_tokens=4),
+        **processor(SAMPLES, [whole, whole]),
+        contrast=torch.tensor([strength]),
+    )
+    assert drawn.tolist() == [[rows] * 6]
+
+
+def test_a_prompt_beside_one_that_leans_gets_what_it_gets_alone(
+    tiny_model: EmotionLlama, processor: EmotionLlamaProcessor, whole: Features
+) -> None:
+    how = rules(processor)
+    four = processor([*SAMPLES, SAMPLES[1], SAMPLES[1]], [whole] * 4)
+    beside = draw(tiny_model, seeds(3, 4), how, **four, contrast=torch.tensor([2.0, 0.0]))
+    alone = draw(tiny_model, seeds(3, 4), how, **processor(SAMPLES, [whole, whole]))
+    assert beside[1, :, : alone.shape[-1]].tolist() == alone[1, :, : beside.shape[-1]].tolist()
+    assert beside[0].tolist() != alone[0].tolist()
 
 
 def test_what_is_over_is_drawn_no_further(
