@@ -566,7 +566,7 @@ class Predictor:
         samples, features = self._questions([requests[row] for row in rows], "reason", offered)
         drafts = [
             Draft(
-                views_of(sample, feature, self.extractor.without_clues(feature)),
+                views_of(sample, feature, *self.extractor.part_clues(feature)),
                 grounds[row],
                 reasons[row],
                 ruled_out[row],

@@ -137,9 +137,18 @@ def parts_stated(reason: str) -> set[Part]:
 
 def parts_measured(ground: Ground) -> set[Part]:
     """Name the parts of which something was measured that a reason can state."""
+    return set(surest_of_parts(ground))
+
+
+def surest_of_parts(ground: Ground) -> dict[Part, str]:
+    """Name what was measured most surely of each part that a reason can state; it comes first."""
     of_modality: Mapping[Modality, Part] = {"local": "face", "audio": "voice"}
-    there = {of_modality[e.modality] for e in ground.evidence if e.modality in of_modality}
-    return there - set(ground.absent)
+    surest: dict[Part, str] = {}
+    for one in ground.evidence:
+        part = of_modality.get(one.modality)
+        if part is not None and part not in ground.absent:
+            surest.setdefault(part, one.feature)
+    return surest
 
 
 def next_clause(text: str, options: Sequence[Continuation], ground: Ground) -> Continuation | None:
@@ -180,18 +189,11 @@ def _ends_well(reason: str, last: str, label: str) -> bool:
 def _merit(one: Continuation, ground: Ground) -> tuple[int, int, bool, bool]:
     """How good a continuation is: what it states; whether it concludes truly, and as surely."""
     stated = {clue.feature for clue in statements(one.text)}
+    surest = set(surest_of_parts(ground).values())
     is_true = one.is_finished and concludes_truly(one.text, ground)
     conclusion = conclusion_of(one.text) if one.is_finished else None
     is_fit = conclusion is not None and conclusion.is_hedged == ground.is_unsure
-    return len(stated), len(stated & _surest(ground)), is_true, is_fit
-
-
-def _surest(ground: Ground) -> set[str]:
-    """Name what was measured most surely of each modality; evidence has that first."""
-    first: dict[Modality, str] = {}
-    for one in ground.evidence:
-        first.setdefault(one.modality, one.feature)
-    return set(first.values())
+    return len(stated), len(stated & surest), is_true, is_fit
 
 
 def _says_something(text: str, clause: str, ground: Ground) -> bool:

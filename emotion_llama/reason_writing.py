@@ -24,6 +24,7 @@ from emotion_llama.reason_choice import (
     parts_spoken_of,
     parts_stated,
     statements,
+    surest_of_parts,
     true_part,
 )
 from emotion_llama.reason_conclusion import Part
@@ -36,6 +37,9 @@ clauses of 20 tokens, and a conclusion of 40."""
 MORE_DRAWS = 5
 """Times that a first clause is asked for again where none was measured, and a conclusion where none
 is borne out by what is stated."""
+
+_STANDS = 1
+"""Rank of a clause that states what was measured."""
 
 _LOOSE_END = re.compile(r"(?: and|[,;])*$")
 """What may be taken back when a clause is closed."""
@@ -58,24 +62,49 @@ class ClipView:
         return replace(self, bare=None)
 
 
-def views_of(sample: Sample, features: Features, bare: Features) -> list[ClipView]:
-    """Give a clip whole and, where it has several parts, its face and its voice alone.
+@dataclass(frozen=True)
+class Views:
+    """What is shown of a clip while a reason is written on."""
 
-    A small model reads what was measured of one part more surely than of several together.
+    whole: ClipView
+    parts: Sequence[ClipView] = ()
+    """its face and its voice alone, where there is something else"""
+    measures: Sequence[ClipView] = ()
+    """what was measured of its face and of its voice alone, of an average person"""
+
+
+def views_of(sample: Sample, features: Features, learned: Features, measured: Features) -> Views:
+    """Show a clip whole, in parts, and as what was measured of them.
+
+    A small model reads what was measured of one part more surely than of several together, and what
+    seldom goes with an emotion more surely where nothing else speaks of one.
 
     Args:
         sample: the question
         features: of the clip
-        bare: the same without what was measured
+        learned: the same without what was measured
+        measured: what was measured alone
     """
     alone = replace(sample, transcript=None)
     parts: list[ClipView] = []
+    measures: list[ClipView] = []
     if features.has_face:
-        parts.append(ClipView(alone, features.seen, "face", bare.seen))
+        parts.append(ClipView(alone, features.seen, "face", learned.seen))
     if features.audio is not None:
-        parts.append(ClipView(alone, features.heard, "voice", bare.heard))
+        parts.append(ClipView(alone, features.heard, "voice", learned.heard))
+    if measured.has_face:
+        measures.append(ClipView(alone, measured.seen, "face", _blank(measured.seen)))
+    if measured.audio is not None:
+        measures.append(ClipView(alone, measured.heard, "voice", _blank(measured.heard)))
     has_one = len(parts) < 2 and not sample.transcript
-    return [ClipView(sample, features, bare=bare), *(() if has_one else parts)]
+    whole = ClipView(sample, features, bare=learned)
+    return Views(whole, () if has_one else parts, measures)
+
+
+def _blank(features: Features) -> Features:
+    """Give an average clip of which nothing was measured."""
+    values = {role: getattr(features, role) for role in features.present}
+    return replace(features, **{role: torch.zeros_like(one) for role, one in values.items()})
 
 
 def _nobody(_number: int, _text: str) -> bool:
@@ -86,8 +115,8 @@ def _nobody(_number: int, _text: str) -> bool:
 class Draft:
     """A reason on its way."""
 
-    views: Sequence[ClipView]
-    """of `views_of`, the whole clip first"""
+    views: Views
+    """of `views_of`"""
     ground: Ground
     """what was measured of the clip, what it does not have, what is concluded"""
     reason: str
@@ -140,8 +169,11 @@ class _Writer:
 
     A clause is asked of the whole clip first, and of its parts where the whole gives nothing that
     was measured, or concludes before something is said of each part that was measured. A part alone
-    knows nothing of the others: where they have been spoken of, it gives a sentence of its own. All
-    of them lean to what was measured at first; a conclusion is asked of the whole clip as it is.
+    knows nothing of the others: where they have been spoken of, it gives a sentence of its own.
+
+    All of them lean to what was measured at first, and where that gives no word of what was
+    measured most surely, the measures alone are asked; then the first clause that stands is taken.
+    Where there is none, the same are asked upright. A conclusion is asked of them as they are.
     """
 
     def __init__(self, draft: Draft) -> None:
@@ -153,19 +185,36 @@ class _Writer:
         self._is_closed = False
         self._num_clauses = 0
         self._asked_alone: set[Part] = set()
+        self._given_up: set[Part] = set()
         self._begin_clause()
 
     def _begin_clause(self) -> None:
         self._best: Continuation | None = None
-        whole, *parts = self.draft.views
+        shown = self.draft.views
         ends = self.text.endswith(".")  # a conclusion is read off the text, whatever is shown
-        views = [whole, *(view for view in parts if ends or self._knows_enough(view))]
-        self._views = [*(() if ends else views), *(view.upright for view in views)]
+        views = [shown.whole, *(one for one in shown.parts if ends or self._knows_enough(one))]
+        leaning: list[ClipView] = []
+        if not ends:
+            wanted = [one for one in shown.measures if self._knows_enough(one)]
+            wanted = [one for one in wanted if one.part in self._without_surest(self.text)]
+            leaning = [*views, *(way for one in wanted for way in (one.upright, one))]
+        self._num_leaning = len(leaning)
+        self._views = [*leaning, *(view.upright for view in views)]
         if ends or not self.text:
-            self._views += [whole.upright] * MORE_DRAWS
+            self._views += [shown.whole.upright] * MORE_DRAWS
 
     def _knows_enough(self, view: ClipView) -> bool:
         return view.part in self._unsaid or parts_spoken_of(self.text) <= {view.part}
+
+    def _without_surest(self, text: str) -> set[Part]:
+        """Name the parts of which a text does not state what is surest, and still may."""
+        stated = {clue.feature for clue in statements(text)}
+        surest = surest_of_parts(self.draft.ground)
+        return {part for part, one in surest.items() if one not in stated} - self._given_up
+
+    def _awaited(self, text: str) -> set[Part]:
+        """Name those of them of which it states something else."""
+        return self._without_surest(text) & parts_stated(text)
 
     @property
     def _unsaid(self) -> set[Part]:
@@ -192,11 +241,12 @@ class _Writer:
     def take(self, options: Sequence[Continuation]) -> None:
         """Choose among clauses of the present view, or go on to the next view."""
         view, *self._views = self._views
+        self._num_leaning -= 1
         text = self.text
         if view.part is not None and self._needs_sentence(view):
             text = f"{_closed(text)} "
             options = [replace(one, text=one.text.lstrip()) for one in options]
-            if view.bare is None:
+            if self._num_leaning < 0:
                 self._asked_alone.add(view.part)
         elif self._is_closed:
             options = [one for one in options if not one.text.startswith(" and")]
@@ -204,15 +254,24 @@ class _Writer:
         if found is not None and self._is_good(found):
             self._go_on(found)
             return
-        if found is not None and (self._best is None or self._is_true_end(found)):
+        if found is not None and (self._best is None or self._rank(found) > self._rank(self._best)):
             self._best = found
-        if not self._views:
+        stands = self._best is not None and self._rank(self._best) == _STANDS
+        if not self._views or (self._num_leaning == 0 and stands):
             self._go_on(self._best)
 
     def _is_good(self, found: Continuation) -> bool:
         if found.is_finished:
             return self._is_true_end(found) and not self._unsaid
+        if self._num_leaning > 0 and self._awaited(found.text):
+            return False
         return bool(statements(found.text)) or not self.draft.ground.evidence
+
+    def _rank(self, found: Continuation) -> int:
+        """Say how good a continuation is that is not good enough to be taken at once."""
+        if found.is_finished:
+            return 2 if self._is_true_end(found) else 0
+        return _STANDS if statements(found.text) else 0
 
     def _is_true_end(self, found: Continuation) -> bool:
         return found.is_finished and concludes_truly(found.text, self.draft.ground)
@@ -221,6 +280,7 @@ class _Writer:
         """Add a clause, close a part of which there is nothing more to say, or end."""
         self._num_clauses += 1
         if chosen is not None:
+            self._given_up |= self._awaited(chosen.text)
             self.text, self._is_closed = chosen.text, False
             if chosen.is_finished:
                 self.result = chosen.text.strip()

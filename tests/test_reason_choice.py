@@ -159,18 +159,26 @@ def test_a_clip_with_several_parts_is_looked_at_part_by_part() -> None:
     vector = torch.ones(2)
     sample = Sample("reason", "Hello")
     whole = Features(vector[None], vector, vector, vector, vector)
-    bare = Features(-vector[None], -vector, -vector, -vector, -vector)
-    views = views_of(sample, whole, bare)
-    assert [one.part for one in views] == [None, "face", "voice"]
-    assert [one.features.present for one in views] == [
+    learned = Features(-vector[None], -vector, -vector, -vector, -vector)
+    measured = Features(local=2 * vector, audio=3 * vector)
+    views = views_of(sample, whole, learned, measured)
+    every = [views.whole, *views.parts, *views.measures]
+    assert [one.part for one in every] == [None, "face", "voice", "face", "voice"]
+    assert [one.features.present for one in every] == [
         ("global", "local", "temporal", "audio"),
         ("global", "local", "temporal"),
         ("audio",),
+        ("local",),
+        ("audio",),
     ]
-    assert [one.bare and one.bare.present for one in views] == [o.features.present for o in views]
-    assert views[1].bare is not None and views[1].bare.local is bare.local
-    assert views[1].upright.bare is None and views[1].upright.features is views[1].features
-    assert [one.sample.transcript for one in views] == ["Hello", None, None]
-    heard = Features(audio=vector)
-    assert len(views_of(Sample("reason"), heard, heard)) == 1, "that is all there is"
-    assert len(views_of(sample, heard, heard)) == 2
+    assert [one.bare and one.bare.present for one in every] == [o.features.present for o in every]
+    assert [one.sample.transcript for one in every] == ["Hello", None, None, None, None]
+    face, voice = views.parts
+    assert face.bare is not None and face.bare.local is learned.local
+    assert face.upright.bare is None and face.upright.features is face.features
+    assert views.measures[1].features.audio is measured.audio
+    blank = views.measures[1].bare
+    assert blank is not None and blank.audio is not None and not blank.audio.any()
+    heard = voice.features
+    assert views_of(Sample("reason"), heard, heard, Features()).parts == (), "that is all there is"
+    assert len(views_of(sample, heard, heard, Features()).parts) == 1

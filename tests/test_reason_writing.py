@@ -19,6 +19,7 @@ HAPPY = "The person feels happy, and the face speaks for it."
 BOTH = "The person feels happy, and the face and the voice speak for it."
 VECTOR = torch.ones(2)
 FEATURES = Features(VECTOR[None], VECTOR, VECTOR, VECTOR, VECTOR)
+MEASURED = Features(local=VECTOR, audio=VECTOR)
 
 
 def found(modality: Modality, feature: str, reading: str) -> Evidence:
@@ -39,6 +40,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[Aske
         draft: str,
         evidence: Sequence[Evidence],
         answers: dict[Asked, list[str]],
+        measured: Features = Features(),  # noqa: B008
     ) -> tuple[str, list[Asked]]:
         asked: list[Asked] = []
         left = {key: list(said) for key, said in answers.items()}
@@ -59,7 +61,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[Aske
         monkeypatch.setattr(reason_writing, "continue_answers", continue_answers)
         model: Any = SimpleNamespace(config=SimpleNamespace(reason_candidates=1))
         ground = Ground(evidence, label="happy")
-        views = views_of(Sample("reason"), FEATURES, FEATURES)
+        views = views_of(Sample("reason"), FEATURES, FEATURES, measured)
         (reason,) = true_reasons(model, None, [Draft(views, ground, draft, ())])  # type: ignore[arg-type]
         return reason, asked
 
@@ -73,7 +75,9 @@ def upright(asked: Sequence[Asked]) -> list[Asked]:
 def name_of(features: Features) -> str:
     if features.has_face and features.audio is not None:
         return "whole"
-    return "face" if features.has_face else "voice"
+    if features.has_face:
+        return "face" if features.patches is not None else "measured face"
+    return "voice"
 
 
 def test_what_is_missing_is_asked_of_its_part_alone_and_has_a_sentence_of_its_own(
@@ -113,6 +117,44 @@ def test_what_leans_to_the_measures_comes_first(
     )
     assert reason == f"{SMILE}. {PITCH}. {BOTH}"
     assert upright(asked) == [("whole", f"{SMILE}. {PITCH}.")]
+
+
+NOSE = "The nose is slightly wrinkled"
+WRINKLE = found("local", "AU09", "slight")
+
+
+def test_what_is_surest_is_asked_of_the_measures_alone(
+    write: Callable[..., tuple[str, list[Asked]]],
+) -> None:
+    reason, asked = write(
+        "The jaw is strongly lowered.",
+        (SEEN, WRINKLE),
+        {
+            ("leaning whole", ""): [f"{NOSE}. The"],
+            ("measured face", ""): [f"{SMILE}. The"],
+            ("whole", f"{SMILE}."): [f" {HAPPY}</s>"],
+        },
+        MEASURED,
+    )
+    assert reason == f"{SMILE}. {HAPPY}"
+    assert asked[3:] == [("measured face", ""), ("whole", f"{SMILE}.")]
+
+
+def test_what_else_stands_is_taken_where_nobody_writes_what_is_surest(
+    write: Callable[..., tuple[str, list[Asked]]],
+) -> None:
+    reason, asked = write(
+        "The jaw is strongly lowered.",
+        (SEEN, WRINKLE),
+        {
+            ("leaning whole", ""): [f"{NOSE}. The"],
+            ("whole", f"{NOSE}."): [" The person feels happy, but nothing decides it.</s>"],
+        },
+        MEASURED,
+    )
+    assert reason == f"{NOSE}. The person feels happy, but nothing decides it."
+    assert asked[3:5] == [("measured face", ""), ("leaning measured face", "")]
+    assert ("whole", "") not in asked, "it is not asked upright where a clause stands"
 
 
 def test_a_part_that_gives_nothing_is_asked_once(

@@ -172,15 +172,23 @@ class FeatureExtractor:
         encoders = (self.audio, self.global_, self.local, self.temporal)
         return any(clue_names(encoder) for encoder in encoders)
 
-    def without_clues(self, features: Features) -> Features:
-        """Give the same features as if nothing had been measured: what encoders learned stays."""
-        bare: dict[str, Tensor] = {}
+    def part_clues(self, features: Features) -> tuple[Features, Features]:
+        """Part what encoders learned and what was measured; the places of the other are 0.
+
+        Returns:
+            all features without clues; and the clues alone, of the encoders that read some, on an
+            average clip, for embeddings have a mean of about 0
+        """
+        learned: dict[str, Tensor] = {}
+        measured: dict[str, Tensor] = {}
         encoders = {"audio": self.audio, "local": self.local, "temporal": self.temporal}
         for role, encoder in encoders.items():
             value, count = getattr(features, role), len(clue_names(encoder))
             if value is not None and count:
-                bare[role] = torch.cat([value[:-count], torch.zeros_like(value[-count:])])
-        return replace(features, **bare)
+                own, clues = value[:-count], value[-count:]
+                learned[role] = torch.cat([own, torch.zeros_like(clues)])
+                measured[role] = torch.cat([torch.zeros_like(own), clues])
+        return replace(features, **learned), Features(**measured)
 
     @torch.no_grad()
     def with_global(self, features: Features, key_frame: NDArray[np.uint8]) -> Features:

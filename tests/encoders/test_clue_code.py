@@ -48,10 +48,13 @@ def test_features_carry_the_clues_beside_what_was_learned() -> None:
     assert reading.output_dim == len(feature) == 10
     assert torch.equal(feature[:8], without)
     assert feature[8:].tolist() == [CLUE_SIZE, 0.0]
-    bare = FeatureExtractor(audio=reading).without_clues(Features(audio=feature, local=feature))
-    assert bare.audio is not None and bare.local is feature, "nobody here reads clues of a face"
-    assert bare.audio.tolist() == [*without.tolist(), 0.0, 0.0]
-    assert FeatureExtractor(audio=plain).without_clues(bare).audio is bare.audio
+    both = Features(audio=feature, local=feature)
+    learned, measured = FeatureExtractor(audio=reading).part_clues(both)
+    assert learned.audio is not None and measured.audio is not None
+    assert learned.audio.tolist() == [*without.tolist(), 0.0, 0.0]
+    assert measured.audio.tolist() == [*[0.0] * 8, CLUE_SIZE, 0.0]
+    assert learned.local is feature and measured.local is None, "nobody here reads clues of a face"
+    assert FeatureExtractor(audio=plain).part_clues(both)[1].present == ()
 
 
 def test_an_extractor_says_whether_it_reads_clues() -> None:
