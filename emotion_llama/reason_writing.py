@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -103,8 +104,9 @@ def views_of(sample: Sample, features: Features, learned: Features, measured: Fe
 
 def _blank(features: Features) -> Features:
     """Give an average clip of which nothing was measured."""
-    values = {role: getattr(features, role) for role in features.present}
-    return replace(features, **{role: torch.zeros_like(one) for role, one in values.items()})
+    roles = features.present
+    blank: dict[str, Any] = {role: torch.zeros_like(getattr(features, role)) for role in roles}
+    return replace(features, **blank)
 
 
 def _nobody(_number: int, _text: str) -> bool:

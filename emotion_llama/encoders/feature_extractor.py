@@ -179,8 +179,8 @@ class FeatureExtractor:
             all features without clues; and the clues alone, of the encoders that read some, on an
             average clip, for embeddings have a mean of about 0
         """
-        learned: dict[str, Tensor] = {}
-        measured: dict[str, Tensor] = {}
+        learned: dict[str, Any] = {}
+        measured: dict[str, Any] = {}
         encoders = {"audio": self.audio, "local": self.local, "temporal": self.temporal}
         for role, encoder in encoders.items():
             value, count = getattr(features, role), len(clue_names(encoder))
