@@ -1,6 +1,7 @@
 """The one path from a file to an answer, with a tiny preset of random weights."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from emotion_llama import Predictor
+from emotion_llama import EmotionLlama, Predictor
 from emotion_llama.clip_words import WordReader
 from emotion_llama.config import MediaConfig
 from emotion_llama.media import MediaError, Speech
@@ -39,6 +40,27 @@ def close(one: Prediction, other: Prediction) -> bool:
     assert list(one.probabilities) == list(other.probabilities)
     pairs = zip(one.probabilities.values(), other.probabilities.values(), strict=True)
     return all(abs(a - b) < TOLERANCE for a, b in pairs) and one.reason == other.reason
+
+
+def test_lora_is_merged_in_full_precision_and_left_apart_in_half(
+    preset: Path, predictor: Predictor, talking_film: Path, tmp_path: Path
+) -> None:
+    model: Any = EmotionLlama.from_pretrained(preset, dtype=torch.float32)
+    adapters = {name for name, _ in model.named_parameters() if ".lora_" in name}
+    for name in adapters:  # what training leaves behind; at first LoRA does nothing
+        torch.nn.init.normal_(model.get_parameter(name), std=0.3)
+    folder = shutil.copytree(preset, tmp_path / "trained")
+    model.save_pretrained(folder)
+    merged = Predictor.from_pretrained(folder, device="cpu", media=WHOLE_FRAME)
+    assert not any(".lora_" in name for name, _ in merged.model.named_parameters())
+    half = Predictor.from_pretrained(folder, device="cpu", dtype="bfloat16", media=WHOLE_FRAME)
+    assert {name for name, _ in half.model.named_parameters() if ".lora_" in name} == adapters
+    apart = Predictor(
+        model, merged.processor, merged.extractor, preset="apart", reader=merged.reader
+    )
+    answer = apart(talking_film, "We won!")
+    assert close(merged(talking_film, "We won!"), answer)
+    assert not close(predictor(talking_film, "We won!"), answer), "LoRA makes a difference"
 
 
 def test_an_answer_states_everything(predictor: Predictor, talking_film: Path) -> None:
