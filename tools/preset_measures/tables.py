@@ -7,6 +7,8 @@ not measured gives no table.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emotion_llama.terminal import percent
+
 Row = Mapping[str, Any]
 
 
@@ -33,7 +35,7 @@ def share(row: Row | None) -> str:
     """Write a share in percent with its interval; a dash where there is none."""
     if row is None or row["value"] is None:
         return "-"
-    text = f"{100 * row['value']:.0f} %"
+    text = percent(row["value"])
     if row["interval_95"] is None:
         return text
     low, high = row["interval_95"]
