@@ -48,9 +48,11 @@ def main() -> None:
         thread.start()
         while not server.started and thread.is_alive():
             time.sleep(0.1)
-        take_pictures(f"http://127.0.0.1:{opened.getsockname()[1]}")
-        server.should_exit = True
-        thread.join()
+        try:
+            take_pictures(f"http://127.0.0.1:{opened.getsockname()[1]}")
+        finally:  # without a browser it would be served for ever
+            server.should_exit = True
+            thread.join()
 
 
 def take_pictures(address: str) -> None:
