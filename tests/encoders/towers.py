@@ -39,8 +39,8 @@ def speech_tower(kind: str = "hubert", norm: str = "layer", num_layers: int = 5)
         feat_extract_norm=norm,
         do_stable_layer_norm=norm == "layer",
         num_conv_pos_embeddings=16,
-        # 16 channels each; the published sizes have 64. With 8, oneDNN's bf16 convolution is wrong on
-        # CPUs with AMX (torch 2.13)
+        # 16 channels each; the published sizes have 64. With 8, oneDNN's bf16 convolution is
+        # wrong on CPUs with AMX (torch 2.13)
         num_conv_pos_embedding_groups=2,
         initializer_range=0.2,
     )
