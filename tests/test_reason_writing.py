@@ -123,19 +123,16 @@ NOSE = "The nose is slightly wrinkled"
 WRINKLE = found("local", "AU09", "slight")
 
 
+UNTRUE = "The jaw is strongly lowered."
+NOSE_FIRST: dict[Asked, list[str]] = {("leaning whole", ""): [f"{NOSE}. The"]}
+"""What a model says of a face whose lip corners were measured more surely."""
+
+
 def test_what_is_surest_is_asked_of_the_measures_alone(
     write: Callable[..., tuple[str, list[Asked]]],
 ) -> None:
-    reason, asked = write(
-        "The jaw is strongly lowered.",
-        (SEEN, WRINKLE),
-        {
-            ("leaning whole", ""): [f"{NOSE}. The"],
-            ("measured face", ""): [f"{SMILE}. The"],
-            ("whole", f"{SMILE}."): [f" {HAPPY}</s>"],
-        },
-        MEASURED,
-    )
+    said = {("measured face", ""): [f"{SMILE}. The"], ("whole", f"{SMILE}."): [f" {HAPPY}</s>"]}
+    reason, asked = write(UNTRUE, (SEEN, WRINKLE), NOSE_FIRST | said, MEASURED)
     assert reason == f"{SMILE}. {HAPPY}"
     assert asked[3:] == [("measured face", ""), ("whole", f"{SMILE}.")]
 
@@ -143,15 +140,8 @@ def test_what_is_surest_is_asked_of_the_measures_alone(
 def test_what_else_stands_is_taken_where_nobody_writes_what_is_surest(
     write: Callable[..., tuple[str, list[Asked]]],
 ) -> None:
-    reason, asked = write(
-        "The jaw is strongly lowered.",
-        (SEEN, WRINKLE),
-        {
-            ("leaning whole", ""): [f"{NOSE}. The"],
-            ("whole", f"{NOSE}."): [" The person feels happy, but nothing decides it.</s>"],
-        },
-        MEASURED,
-    )
+    said = {("whole", f"{NOSE}."): [" The person feels happy, but nothing decides it.</s>"]}
+    reason, asked = write(UNTRUE, (SEEN, WRINKLE), NOSE_FIRST | said, MEASURED)
     assert reason == f"{NOSE}. The person feels happy, but nothing decides it."
     assert asked[3:5] == [("measured face", ""), ("leaning measured face", "")]
     assert ("whole", "") not in asked, "it is not asked upright where a clause stands"

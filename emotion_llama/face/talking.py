@@ -1,7 +1,8 @@
 """A face through a clip -> whether its person talks: then an open mouth is no expression.
 
-Knows: how the gap between the lips moves in speech. Does not know: action units, where sound comes
-from. The one place that decides whether AU25, AU26 and AU27 count (`emotion_llama.face.peak`).
+Knows: how the gap between the lips moves in speech. Does not know: how action units are measured,
+where sound comes from. The one place that decides whether AU25, AU26 and AU27 count
+(`emotion_llama.face.peak`).
 """
 
 from collections.abc import Sequence
@@ -9,20 +10,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_llama.face.action_units import MIN_VISIBLE
+from emotion_llama.face.networks import REGIONS
 from emotion_llama.face.points import LEFT_EYE, RIGHT_EYE
 from emotion_llama.records import FaceTrack
 
 LEAST_SWING = 0.08
-"""Of the gap between the lips, in distances between the eyes: four times as far as the points of a
-resting face tremble, and what every one of 72 acted sentences does (docs/face.md)."""
+"""Of the gap between the lips, in distances between the eyes: every one of 72 acted sentences has
+`FEWEST_SWINGS` of them, and no portrait that rests or moves its mouth once as many of .02."""
 FEWEST_SWINGS = 3
 """Open, closed, open: a mouth that falls open or smiles once does not come to as many."""
 WITHIN_S = 2.0
 """Seconds in which so many swings are speech; lips that talk move four to five times a second, of
 which a reader that looks at 5 frames a second sees every other one."""
 
-_MOUTH = 2
-"""Column of `FaceTrack.visible`."""
 _INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 """Points that face each other on the inner edges, upper and lower."""
 
@@ -44,7 +45,7 @@ def lips_talk(track: FaceTrack) -> bool:
     points = track.points[..., :2]  # [t x 70 x 2]
     rows = np.ones(len(points), dtype=bool)
     if track.visible is not None:
-        rows = track.visible[:, _MOUTH] >= 0.5
+        rows = track.visible[:, REGIONS.index("mouth")] >= MIN_VISIBLE
     if not rows.any():
         return False
     eyes = points[:, RIGHT_EYE].mean(1) - points[:, LEFT_EYE].mean(1)

@@ -25,6 +25,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from emotion_llama.model.configuration import EmotionLlamaConfig
 from emotion_llama.model.processor import EmotionLlamaProcessor
 from emotion_llama.model.projector import TOKEN_KINDS, ModalityProjector
+from emotion_llama.model.weight_files import CheckpointError
 
 
 class EmotionLlama(PreTrainedModel):
@@ -121,14 +122,14 @@ class EmotionLlama(PreTrainedModel):
         """Add every LoRA to the weight it belongs to and remove it: answers without its cost.
 
         Raises:
-            ValueError: the language model is quantised, which would round LoRA away
+            CheckpointError: the language model is quantised, which would round LoRA away
         """
         if getattr(self, "is_quantized", False):
             msg = (
                 "LoRA is to be merged into a quantised language model; load the model without "
                 "quantisation, give it the checkpoint, and merge then"
             )
-            raise ValueError(msg)
+            raise CheckpointError(msg)
         layers = {name: one for name, one in self.named_modules() if isinstance(one, LoraLayer)}
         for name, layer in layers.items():
             layer.merge(safe_merge=True)

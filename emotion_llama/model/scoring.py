@@ -208,17 +208,16 @@ def continue_answers(
     )
     samples = [one.sample for one in begun]
     features = [one.features for one in begun]
-    contrast = None
+    beginnings, contrast = ids, None
     if any(one.bare is not None for one in begun):
         contrast = torch.tensor([0.0 if one.bare is None else _CONTRAST for one in begun])
-        samples, features = 2 * samples, [*features, *(one.bare or one.features for one in begun)]
+        samples, beginnings = 2 * samples, 2 * ids
+        features += [one.bare or one.features for one in begun]
     drawn = draw(
         model,
         [one.generator for one in begun],
         rules,
-        **model_inputs(
-            model, processor, samples, features, beginnings=ids * (len(samples) // len(begun))
-        ),
+        **model_inputs(model, processor, samples, features, beginnings=beginnings),
         contrast=contrast,
         ruled_out=[_single_tokens(processor, one.ruled_out) for one in begun],
         is_over=lambda number, tokens: is_over(written(number, tokens)),

@@ -19,7 +19,6 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from emotion_llama.model import EmotionLlama, EmotionLlamaConfig, EmotionLlamaProcessor
 from emotion_llama.model.weight_files import (
-    CheckpointError,
     Tensors,
     open_safetensors,
     require_complete,
@@ -171,10 +170,7 @@ def write_model(
         msg = f"{folder} exists and is not an empty folder; give a new one"
         raise FileExistsError(msg)
     if merge:
-        try:
-            model.merge_lora()
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
+        model.merge_lora()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
